@@ -19,11 +19,13 @@ class LimitedBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
 
   bool start_object(std::size_t size) {
     enter();
+    num_keys_.push_back(0);
     if (!limits_.allow_duplicate_keys) keys_.emplace_back();
     return Base::start_object(size);
   }
   bool end_object() {
     --depth_;
+    num_keys_.pop_back();
     if (!limits_.allow_duplicate_keys) keys_.pop_back();
     return Base::end_object();
   }
@@ -36,6 +38,10 @@ class LimitedBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
     return Base::end_array();
   }
   bool key(string_t& name) {
+    if (++num_keys_.back() > limits_.max_object_keys) {
+      throw std::runtime_error("an object has more than " +
+                               std::to_string(limits_.max_object_keys) + " keys");
+    }
     if (!limits_.allow_duplicate_keys && !keys_.back().insert(name).second) {
       throw std::runtime_error("key \"" + printable(name, 100) + "\" appears twice");
     }
@@ -51,6 +57,7 @@ class LimitedBuilder : public nlohmann::detail::json_sax_dom_parser<Json> {
 
   JsonLimits limits_;
   int depth_ = 0;
+  std::vector<size_t> num_keys_;
   std::vector<std::set<std::string>> keys_;
 };
 

@@ -17,11 +17,12 @@ using Json = nlohmann::ordered_json;
 struct JsonLimits {
   int max_depth = 64;
   bool allow_duplicate_keys = true;  // the last one wins
+  size_t max_object_keys = 16384;    // objects that keep their order look keys up one by one
 };
 
 /// Parses one JSON document. `origin` (a file name, "--tools") is named in the error; `kind` is
 /// the kind of error: kModel for a checkpoint's files, kInput for a user's.
-/// Throws Error on invalid UTF-8, invalid JSON, trailing text, or too deep nesting.
+/// Throws Error on invalid UTF-8, invalid JSON, trailing text, or a limit that is passed.
 Json parse_json(std::string_view text, std::string_view origin, ErrorKind kind,
                 const JsonLimits& limits = {});
 

@@ -39,6 +39,14 @@ TEST_CASE("deep nesting and repeated keys are limited") {
             .find("\"c\" appears twice") != std::string::npos);
 }
 
+TEST_CASE("an object may have many keys, but not so many that reading it takes long") {
+  std::string text = "{\"k0\":0";
+  for (int i = 1; i < 16384; ++i) text += ",\"k" + std::to_string(i) + "\":" + std::to_string(i);
+  CHECK(message_of(text + "}") == "");
+  CHECK(message_of(text + ",\"one more\":0}").find("more than 16384 keys") != std::string::npos);
+  CHECK(message_of(R"([{"a":1},{"b":{"c":1}}])", {.max_object_keys = 1}) == "");
+}
+
 TEST_CASE("a file that is missing, a directory or too large is an error") {
   CHECK_THROWS_AS(read_file("/nonexistent/file", ErrorKind::kModel), Error);
   CHECK_THROWS_AS(read_file("/", ErrorKind::kModel), Error);

@@ -1,0 +1,128 @@
+// Eight floats in an AVX register (AVX2, FMA, F16C). For *_avx2.cpp files only (see
+// kernel_table.h); the functions are those of simd_avx512.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/cpu/kernel_table.h"
+
+namespace gemma4::cpu {
+
+struct Avx2 {
+  using V = __m256;
+  static constexpr int kLanes = 8;
+  static constexpr int kTileRows = 6;  // x 2 registers of columns = 12 accumulators of 16
+
+  static V zero() { return _mm256_setzero_ps(); }
+  static V set(float value) { return _mm256_set1_ps(value); }
+  static V add(V a, V b) { return _mm256_add_ps(a, b); }
+  static V sub(V a, V b) { return _mm256_sub_ps(a, b); }
+  static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
+  static V div(V a, V b) { return _mm256_div_ps(a, b); }
+  static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+  static V fnma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
+  static V max(V a, V b) { return _mm256_max_ps(a, b); }
+  static V min(V a, V b) { return _mm256_min_ps(a, b); }
+  static V abs(V a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+  static V round(V a) {
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  static V scale_by_power(V a, V n) {
+    // Two steps, since 2^128 and 2^-127 are no normal floats.
+    const __m256i whole = _mm256_cvtps_epi32(n);
+    const __m256i half = _mm256_srai_epi32(whole, 1);
+    return _mm256_mul_ps(_mm256_mul_ps(a, power(half)), power(_mm256_sub_epi32(whole, half)));
+  }
+  static V select_less(V x, V y, V a, V b) {
+    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, y, _CMP_LT_OQ));
+  }
+  static V copy_sign(V a, V b) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return _mm256_or_ps(_mm256_andnot_ps(sign, a), _mm256_and_ps(sign, b));
+  }
+  static float sum(V a) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_shuffle_ps(s, s, 1)));
+  }
+  static float largest(V a) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
+  }
+
+  static V load(const float* p) { return _mm256_loadu_ps(p); }
+  static V load_bf16(const uint16_t* p) {
+    return widen_bf16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static V load_f16(const uint16_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static void store(float* p, V a) { _mm256_storeu_ps(p, a); }
+
+  static V load_part(const float* p, int64_t count) { return _mm256_maskload_ps(p, mask(count)); }
+  static V load_bf16_part(const uint16_t* p, int64_t count) {
+    return widen_bf16(load_words(p, count));
+  }
+  static V load_f16_part(const uint16_t* p, int64_t count) {
+    return _mm256_cvtph_ps(load_words(p, count));
+  }
+  static void store_part(float* p, V a, int64_t count) { _mm256_maskstore_ps(p, mask(count), a); }
+
+  static void store_bf16(uint16_t* p, V a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_to_bf16(a));
+  }
+  static void store_bf16_part(uint16_t* p, V a, int64_t count) {
+    alignas(16) uint16_t words[8];
+    _mm_store_si128(reinterpret_cast<__m128i*>(words), narrow_to_bf16(a));
+    for (int64_t i = 0; i < count; ++i) p[i] = words[i];
+  }
+
+  static void transpose(V* r) {
+    V t[8];
+    for (int i = 0; i < 8; i += 4) {
+      const V a = _mm256_unpacklo_ps(r[i], r[i + 1]);
+      const V b = _mm256_unpackhi_ps(r[i], r[i + 1]);
+      const V c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]);
+      const V d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+      t[i] = _mm256_shuffle_ps(a, c, 0x44), t[i + 1] = _mm256_shuffle_ps(a, c, 0xEE);
+      t[i + 2] = _mm256_shuffle_ps(b, d, 0x44), t[i + 3] = _mm256_shuffle_ps(b, d, 0xEE);
+    }
+    for (int i = 0; i < 4; ++i) {
+      r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+      r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+  }
+
+ private:
+  static __m256i mask(int64_t count) {
+    const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), index);
+  }
+  static __m128i load_words(const uint16_t* p, int64_t count) {
+    alignas(16) uint16_t words[8] = {};
+    for (int64_t i = 0; i < count; ++i) words[i] = p[i];
+    return _mm_load_si128(reinterpret_cast<const __m128i*>(words));
+  }
+  static __m128i narrow_to_bf16(V a) {
+    const __m256i bits = _mm256_castps_si256(a);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded =
+        _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x00400000));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+    const __m256i high = _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
+    return _mm_packus_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
+  }
+  static V widen_bf16(__m128i bits) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+  }
+  static V power(__m256i n) {
+    return _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+  }
+};
+
+}  // namespace gemma4::cpu

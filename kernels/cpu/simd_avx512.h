@@ -1,0 +1,122 @@
+// Sixteen floats in an AVX-512 register. For *_avx512*.cpp files only (see kernel_table.h).
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/cpu/kernel_table.h"
+
+namespace gemma4::cpu {
+
+struct Avx512 {
+  using V = __m512;
+  static constexpr int kLanes = 16;
+  static constexpr int kTileRows = 14;  // x 2 registers of columns = 28 accumulators of 32
+
+  static V zero() { return _mm512_setzero_ps(); }
+  static V set(float value) { return _mm512_set1_ps(value); }
+  static V add(V a, V b) { return _mm512_add_ps(a, b); }
+  static V sub(V a, V b) { return _mm512_sub_ps(a, b); }
+  static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
+  static V div(V a, V b) { return _mm512_div_ps(a, b); }
+  /// a * b + c
+  static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  /// c - a * b
+  static V fnma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }
+  /// The second operand when either is NaN.
+  static V max(V a, V b) { return _mm512_max_ps(a, b); }
+  static V min(V a, V b) { return _mm512_min_ps(a, b); }
+  static V abs(V a) { return _mm512_abs_ps(a); }
+  static V round(V a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  /// a * 2^n for an integral n in [-127, 128]
+  static V scale_by_power(V a, V n) { return _mm512_scalef_ps(a, n); }
+  /// a where x < y, else b
+  static V select_less(V x, V y, V a, V b) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), b, a);
+  }
+  /// The magnitude of a with the sign of b
+  static V copy_sign(V a, V b) {
+    const __m512 sign = _mm512_set1_ps(-0.0f);
+    return _mm512_or_ps(_mm512_andnot_ps(sign, a), _mm512_and_ps(sign, b));
+  }
+  static float sum(V a) { return _mm512_reduce_add_ps(a); }
+  static float largest(V a) { return _mm512_reduce_max_ps(a); }
+
+  static V load(const float* p) { return _mm512_loadu_ps(p); }
+  static V load_bf16(const uint16_t* p) {
+    const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+  static V load_f16(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static void store(float* p, V a) { _mm512_storeu_ps(p, a); }
+
+  /// The first `count` < 16 elements; zeros behind them, and nothing there is read or written.
+  static V load_part(const float* p, int64_t count) {
+    return _mm512_maskz_loadu_ps(mask(count), p);
+  }
+  static V load_bf16_part(const uint16_t* p, int64_t count) {
+    const __m256i bits = _mm256_maskz_loadu_epi16(mask(count), p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+  static V load_f16_part(const uint16_t* p, int64_t count) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask(count), p));
+  }
+  static void store_part(float* p, V a, int64_t count) { _mm512_mask_storeu_ps(p, mask(count), a); }
+
+  /// Rounds to nearest, ties to even; NaN stays NaN.
+  static void store_bf16(uint16_t* p, V a) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow_to_bf16(a));
+  }
+  static void store_bf16_part(uint16_t* p, V a, int64_t count) {
+    _mm256_mask_storeu_epi16(p, mask(count), narrow_to_bf16(a));
+  }
+
+  /// Transposes 16 x 16 in place: 2 x 2 blocks of elements, then of pairs, then of quarters.
+  static void transpose(V* r) {
+    V t[16];
+    for (int i = 0; i < 16; i += 4) {
+      const V a = _mm512_unpacklo_ps(r[i], r[i + 1]);
+      const V b = _mm512_unpackhi_ps(r[i], r[i + 1]);
+      const V c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]);
+      const V d = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+      t[i] = low_pairs(a, c), t[i + 1] = high_pairs(a, c);
+      t[i + 2] = low_pairs(b, d), t[i + 3] = high_pairs(b, d);
+    }
+    for (int i = 0; i < 4; ++i) {
+      const V a = _mm512_shuffle_f32x4(t[i], t[i + 4], 0x88);
+      const V b = _mm512_shuffle_f32x4(t[i], t[i + 4], 0xDD);
+      const V c = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0x88);
+      const V d = _mm512_shuffle_f32x4(t[i + 8], t[i + 12], 0xDD);
+      r[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+      r[i + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+      r[i + 8] = _mm512_shuffle_f32x4(a, c, 0xDD);
+      r[i + 12] = _mm512_shuffle_f32x4(b, d, 0xDD);
+    }
+  }
+
+ private:
+  static __mmask16 mask(int64_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
+  static __m256i narrow_to_bf16(V a) {
+    const __m512i bits = _mm512_castps_si512(a);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i rounded =
+        _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7FFF)));
+    const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x00400000));
+    const __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
+    const __m512i chosen = _mm512_mask_blend_epi32(nan, rounded, quiet);
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(chosen, 16));
+  }
+  static V low_pairs(V a, V b) {
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  }
+  static V high_pairs(V a, V b) {
+    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  }
+};
+
+}  // namespace gemma4::cpu

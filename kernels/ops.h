@@ -1,0 +1,193 @@
+// The contract between the model and the machine: every operation a text decoder needs, once.
+//
+// The model is written over this interface; kernels/reference (the oracle), kernels/cpu and
+// kernels/cuda implement it. Activations are matrices [rows, cols] in the backend's memory and in
+// its activation type (float32 on the reference and the CPU backend). Operations are in order:
+// one sees the results of those before it. Unless said otherwise an output may not overlap an
+// input. Formulas: spec text-decoder.md, section 2 (upstream: huggingface/transformers
+// models/gemma4/modeling_gemma4.py). All of them compute in float32, dot products included.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "kernels/sampling.h"
+#include "kernels/step.h"
+#include "kernels/weight.h"
+
+namespace gemma4 {
+
+/// A view of activations in the backend's memory, row-major and dense.
+struct Matrix {
+  void* data = nullptr;
+  Dtype dtype = Dtype::kF32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+
+  /// The first `count` rows.
+  Matrix first(int64_t count) const { return {data, dtype, count, cols}; }
+  float* f32() const { return static_cast<float*>(data); }
+  float* row(int64_t index) const { return f32() + index * cols; }
+};
+
+/// Memory of a backend, freed with it.
+class Buffer {
+ public:
+  virtual ~Buffer() = default;
+  virtual void* data() = 0;
+  virtual size_t size() const = 0;
+};
+
+/// Small constants (norm weights, scales) in the backend's memory, always float32.
+struct Vector {
+  std::shared_ptr<Buffer> buffer;
+  const float* data = nullptr;
+  int64_t size = 0;
+
+  bool empty() const { return size == 0; }
+};
+
+/// Rotation of head dimension pairs (j, j + head_dim/2) by position * inverse_frequency[j]
+/// (spec 2.7). A frequency of 0 leaves its pair as it is.
+struct RopeTable {
+  Vector inverse_frequency;  // [head_dim / 2]
+};
+
+/// Keys and values of one layer that owns them: two arrays
+/// [num_blocks, num_kv_heads, block_size, head_dim] addressed through the step's KvPages of `kind`.
+struct KvLayer {
+  LayerKind kind = LayerKind::kFull;
+  Dtype dtype = Dtype::kBf16;  // kF32 or kBf16
+  int32_t num_kv_heads = 0;
+  int32_t head_dim = 0;
+  int32_t block_size = 0;
+  void* keys = nullptr;
+  void* values = nullptr;
+};
+
+struct LinearTarget {
+  const Weight* weight;
+  Matrix out;  // [rows, weight->rows]
+};
+
+/// The dense MLP: down(gelu(gate x) * (up x)), gelu in its tanh form.
+struct MlpWeights {
+  Weight gate;  // [intermediate, hidden]
+  Weight up;    // [intermediate, hidden]
+  Weight down;  // [hidden, intermediate]
+};
+
+struct RouterWeights {
+  Weight projection;        // [num_experts, hidden]
+  Vector scale;             // [hidden]
+  Vector per_expert_scale;  // [num_experts]
+  int32_t top_k = 0;
+};
+
+/// The experts each row goes to: [rows, top_k], in host memory on a CPU, device memory on a GPU.
+struct Routing {
+  int32_t* experts = nullptr;
+  float* weights = nullptr;
+  int64_t rows = 0;
+  int32_t top_k = 0;
+};
+
+class Ops {
+ public:
+  virtual ~Ops() = default;
+
+  /// "reference", "cpu", "cuda:0".
+  virtual std::string_view name() const = 0;
+
+  // --- memory -----------------------------------------------------------------------------------
+
+  /// Uninitialised (on a CPU: zero pages that take no memory until touched), 64-byte aligned.
+  /// Throws Error(kResource) when there is not enough.
+  virtual std::unique_ptr<Buffer> allocate(size_t bytes) = 0;
+  virtual void copy_to_host(void* host, const void* device, size_t bytes) = 0;
+  virtual void copy_from_host(void* device, const void* host, size_t bytes) = 0;
+  /// Type of activation matrices.
+  virtual Dtype activation_dtype() const = 0;
+  /// Copies a vector (F32, BF16, F16; host memory, any alignment) widened to float32.
+  virtual Vector upload(const Tensor& vector) = 0;
+
+  /// Makes the backend's own layout of a weight. Called once per weight, at load; a weight that
+  /// is used in place gets none.
+  virtual void prepare(Weight& weight) = 0;
+
+  // --- steps ------------------------------------------------------------------------------------
+
+  /// A step is announced before the first operation that uses it and ended after the last.
+  virtual void begin_step(Step& step) = 0;
+  virtual void end_step(Step& step) = 0;
+
+  // --- the decoder ------------------------------------------------------------------------------
+
+  /// out[r] = table[token[r]] * scale; a soft row gets its soft embedding, unscaled.
+  virtual void embed(const Step& step, const Weight& table, float scale, Matrix out) = 0;
+
+  /// out = x / rms(x) * weight, per row, rms(x) = sqrt(mean(x^2) + eps). An empty weight is 1.
+  /// `out` may be `x`.
+  virtual void rms_norm(Matrix x, const Vector& weight, float eps, Matrix out) = 0;
+
+  /// out_i = x W_i^T for several weights that share their input.
+  virtual void linear(Matrix x, std::span<const LinearTarget> targets) = 0;
+
+  /// Per head: x = rms_norm(x) * weight (empty: 1), then the rotation at the row's position
+  /// (null: none). x is [rows, heads * head_dim], in place.
+  virtual void head_norm_rope(const Step& step, Matrix x, int32_t head_dim, const Vector& weight,
+                              float eps, const RopeTable* rope) = 0;
+
+  /// Stores k and v ([rows, num_kv_heads * head_dim]) at the rows' positions.
+  virtual void append_kv(const Step& step, Matrix k, Matrix v, const KvLayer& layer) = 0;
+
+  /// out[r, h] = softmax_t(q[r, h] . K[t, h / group]) V[t], over the keys t that the row may see
+  /// on this kind of layer; scores are not scaled. q and out are [rows, num_heads * head_dim].
+  virtual void attention(const Step& step, Matrix q, const KvLayer& layer, Matrix out) = 0;
+
+  /// Closes a residual block: x = (x + rms_norm(branch) * post_norm) * scale, in place, and when
+  /// `normed` has data: normed = rms_norm(x) * next_norm, which the following block reads.
+  virtual void close_block(Matrix x, Matrix branch, const Vector& post_norm, float eps, float scale,
+                           const Vector& next_norm, Matrix normed) = 0;
+
+  /// out = down(gelu(gate x) * (up x)).
+  virtual void gated_mlp(Matrix x, const MlpWeights& weights, Matrix out) = 0;
+
+  /// Chooses experts (spec 2.11): u = rms_norm(x) * scale / sqrt(hidden); p = softmax(projection
+  /// u); the top_k largest (lower index on ties), renormalised to sum 1, times per_expert_scale.
+  virtual void route_experts(Matrix x, const RouterWeights& router, float eps,
+                             const Routing& out) = 0;
+
+  /// out[r] = sum_k weights[r, k] * mlp_{experts[r, k]}(x[r]).
+  virtual void expert_mlp(Matrix x, std::span<const MlpWeights> experts, const Routing& routing,
+                          Matrix out) = 0;
+
+  /// Per-layer inputs (spec 2.3) of layers [first_layer, first_layer + layer_count), out
+  /// [rows, layer_count * width], from the merged embeddings x:
+  /// c = rms_norm(projection x / sqrt(hidden)) * norm per layer; t = table[token] * sqrt(width);
+  /// out = (c + t) / sqrt(2). An id outside the table takes row 0 of it.
+  /// `table` is [ids, layers * width], `projection` [layers * width, hidden].
+  virtual void per_layer_embed(const Step& step, Matrix x, const Weight& table,
+                               const Weight& projection, const Vector& norm, float eps,
+                               int32_t first_layer, int32_t layer_count, Matrix out) = 0;
+
+  /// out = projection(gelu(gate x) * p), where p is column block `layer` of per_layer_embed's
+  /// output `inputs` (spec 2.12; its post norm and residual are close_block's).
+  virtual void per_layer_inject(Matrix x, const Weight& gate, const Weight& projection,
+                                Matrix inputs, int32_t layer, Matrix out) = 0;
+
+  /// dst[i] = src[rows[i]].
+  virtual void gather_rows(Matrix src, std::span<const int32_t> rows, Matrix dst) = 0;
+
+  /// out = softcap * tanh(head x / softcap); softcap 0: none. `out` is always float32.
+  virtual void logits(Matrix x, const Weight& head, float softcap, Matrix out) = 0;
+
+  /// One id a row of logits [rows, vocab], written to host memory. The logits stay as they are.
+  virtual void sample(Matrix logits, std::span<const SampleRow> rows, int32_t* tokens) = 0;
+};
+
+}  // namespace gemma4

@@ -1,0 +1,86 @@
+// config.json and generation_config.json, read once into plain values. Nothing is hard-coded: a
+// value that the model needs and the file lacks is an error that names it.
+//
+// Sources: spec text-decoder.md, 1.1 (huggingface/transformers models/gemma4/configuration_gemma4.py).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/step.h"
+#include "lib/io/json.h"
+
+namespace gemma4 {
+
+/// One decoder layer, with everything that differs from layer to layer.
+struct LayerConfig {
+  LayerKind kind = LayerKind::kFull;
+  int32_t head_dim = 0;
+  int32_t num_kv_heads = 0;
+  int32_t intermediate_size = 0;  // of the dense MLP, doubled where the config says so
+  int32_t kv_layer = 0;           // the layer whose keys and values it reads: itself, or its donor
+  bool owns_kv = true;
+  bool k_eq_v = false;  // values are the raw key projection
+};
+
+struct RopeConfig {
+  double theta = 0.0;
+  bool proportional = false;  // only the first partial_rotary_factor of the pairs rotate
+  double partial_rotary_factor = 1.0;
+  double factor = 1.0;
+};
+
+struct TextConfig {
+  int32_t vocab_size = 0;
+  int32_t hidden_size = 0;
+  int32_t num_heads = 0;
+  int32_t sliding_window = 0;
+  int32_t max_position_embeddings = 0;
+  float rms_norm_eps = 0.0f;
+  float final_logit_softcapping = 0.0f;  // 0: none
+  float embedding_scale = 0.0f;          // sqrt(hidden_size), rounded to the config's dtype
+  int32_t per_layer_width = 0;           // 0: no per-layer embeddings
+  int32_t per_layer_vocab_size = 0;
+  int32_t num_experts = 0;  // 0: no experts
+  int32_t experts_per_token = 0;
+  int32_t expert_intermediate_size = 0;
+  bool bidirectional_vision = false;  // rows of an image see each other on sliding layers
+  std::vector<LayerConfig> layers;
+  RopeConfig rope[kLayerKinds];
+
+  int32_t num_layers() const { return static_cast<int32_t>(layers.size()); }
+  /// The last layer that owns keys and values: above it, only rows whose logits are wanted count.
+  int32_t last_kv_layer() const;
+};
+
+/// Ids that the config gives a meaning; -1: the model has none.
+struct MediaTokens {
+  int32_t image = -1, audio = -1, video = -1;
+  int32_t begin_image = -1, end_image = -1, begin_audio = -1, end_audio = -1;
+};
+
+/// What generation_config.json asks for, with its documented defaults (ruling 18).
+struct GenerationDefaults {
+  float temperature = 1.0f;
+  int32_t top_k = 64;
+  float top_p = 0.95f;
+  std::vector<int32_t> suppress_tokens;
+};
+
+struct ModelConfig {
+  std::string model_type;  // gemma4, gemma4_text, gemma4_unified, gemma4_unified_text
+  TextConfig text;
+  MediaTokens media;
+  GenerationDefaults generation;
+  std::vector<int32_t> stop_ids;  // union over all files (ruling 5), ascending
+  int32_t bos_id = 2;
+  int32_t pad_id = 0;
+  Json json;  // config.json itself, for the parts that other files read
+};
+
+/// Throws Error(kModel) naming the key for a missing, ill-typed or unsupported value.
+/// `generation` is generation_config.json, or an empty object.
+ModelConfig parse_model_config(const Json& config, const Json& generation);
+
+}  // namespace gemma4

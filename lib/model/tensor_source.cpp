@@ -1,0 +1,69 @@
+#include "lib/model/tensor_source.h"
+
+#include "lib/base/error.h"
+#include "lib/base/scalar_types.h"
+
+namespace gemma4 {
+namespace {
+
+void require_float(const std::string& name, const Tensor& tensor) {
+  if (tensor.dtype == Dtype::kF32 || tensor.dtype == Dtype::kBf16 || tensor.dtype == Dtype::kF16) {
+    return;
+  }
+  throw Error(ErrorKind::kModel, "tensor has dtype " + std::string(dtype_name(tensor.dtype)), name,
+              "F32, BF16 or F16 is expected");
+}
+
+}  // namespace
+
+const Tensor& TensorSource::take(const std::string& name, const std::vector<int64_t>& shape) {
+  const Tensor* tensor = checkpoint_->find(name);
+  if (tensor == nullptr) {
+    throw Error(ErrorKind::kModel, "tensor is missing", name,
+                "the checkpoint in " + checkpoint_->directory().string() +
+                    " is incomplete or does not fit its config.json");
+  }
+  if (tensor->shape != shape) {
+    throw Error(ErrorKind::kModel, "tensor has shape " + shape_text(tensor->shape), name,
+                "config.json asks for " + shape_text(shape));
+  }
+  used_.insert(name);
+  return *tensor;
+}
+
+Weight TensorSource::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  Weight weight;
+  weight.name = name;
+  weight.rows = rows;
+  weight.cols = cols;
+  weight.dense = take(name, {rows, cols});
+  require_float(name, weight.dense);
+  return weight;
+}
+
+Vector TensorSource::vector(const std::string& name, int64_t size) {
+  const Tensor& tensor = take(name, {size});
+  require_float(name, tensor);
+  return ops_->upload(tensor);
+}
+
+float TensorSource::scalar(const std::string& name) {
+  const Tensor& tensor = take(name, {1});
+  require_float(name, tensor);
+  float value = 0.0f;
+  ops_->copy_to_host(&value, ops_->upload(tensor).data, sizeof(value));
+  return value;
+}
+
+void TensorSource::finish() const {
+  for (const std::string& name : checkpoint_->names()) {
+    if (used_.contains(name)) continue;
+    bool ignored = false;
+    for (const std::string& prefix : ignored_prefixes_) ignored |= name.starts_with(prefix);
+    if (ignored) continue;
+    throw Error(ErrorKind::kModel, "unknown tensor", name,
+                "the checkpoint does not fit its config.json");
+  }
+}
+
+}  // namespace gemma4

@@ -1,0 +1,46 @@
+#include "lib/runtime/step_builder.h"
+
+#include <algorithm>
+
+namespace gemma4 {
+namespace {
+
+// Spec text-decoder.md, 2.8: causal, the last `window` keys on sliding layers, and inside an image
+// block both ways.
+KeyRange sliding_range(int32_t position, int32_t window, KeyRange block, ImageMaskRule rule) {
+  const int32_t begin = std::max(0, position - window + 1);
+  return {rule == ImageMaskRule::kAllLayersUnbounded ? std::min(begin, block.begin) : begin,
+          block.end};
+}
+
+KeyRange full_range(int32_t position, KeyRange block, ImageMaskRule rule) {
+  return {0, rule == ImageMaskRule::kSliding ? position + 1 : block.end};
+}
+
+}  // namespace
+
+Step build_step(const TextConfig& config, const KvCache& cache, std::span<const Segment> segments,
+                ImageMaskRule rule) {
+  Step step;
+  for (int kind = 0; kind < kLayerKinds; ++kind) {
+    step.pages[static_cast<size_t>(kind)] = &cache.pages(static_cast<LayerKind>(kind));
+  }
+  for (const Segment& segment : segments) {
+    for (size_t i = 0; i < segment.tokens.size(); ++i) {
+      const int32_t position = segment.first_position + static_cast<int32_t>(i);
+      const KeyRange block = segment.blocks.empty() || !config.bidirectional_vision
+                                 ? KeyRange{position, position + 1}
+                                 : segment.blocks[i];
+      step.tokens.push_back(segment.tokens[i]);
+      step.positions.push_back(position);
+      step.sequences.push_back(segment.sequence);
+      step.visible[static_cast<size_t>(LayerKind::kSliding)].push_back(
+          sliding_range(position, config.sliding_window, block, rule));
+      step.visible[static_cast<size_t>(LayerKind::kFull)].push_back(
+          full_range(position, block, rule));
+    }
+  }
+  return step;
+}
+
+}  // namespace gemma4

@@ -1,0 +1,34 @@
+// Builds steps: which rows, at which positions, seeing which keys.
+#pragma once
+
+#include <span>
+
+#include "kernels/step.h"
+#include "lib/model/config.h"
+#include "lib/runtime/kv_cache.h"
+
+namespace gemma4 {
+
+/// How rows of one image (a span of soft tokens) see each other (ruling 7).
+enum class ImageMaskRule {
+  kSliding,             // both ways inside an image, on sliding layers, limited by the window
+  kAllLayers,           // on full layers too
+  kAllLayersUnbounded,  // and not cut by the window
+};
+
+/// A run of one sequence's tokens to put through the model.
+struct Segment {
+  int32_t sequence = 0;
+  int32_t first_position = 0;
+  std::span<const int32_t> tokens;
+  /// Per token: one past the last position of the image block it belongs to, and the block's
+  /// first position; empty when there are no blocks. A token outside blocks has {p, p + 1}.
+  std::span<const KeyRange> blocks;
+};
+
+/// A step of the segments, in order; their sequences must be distinct. Keys must already have
+/// room (KvCache::extend).
+Step build_step(const TextConfig& config, const KvCache& cache, std::span<const Segment> segments,
+                ImageMaskRule rule = ImageMaskRule::kSliding);
+
+}  // namespace gemma4
