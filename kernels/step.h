@@ -48,8 +48,8 @@ struct Step {
   std::vector<int32_t> tokens;     // [rows]; a media placeholder is given as the pad token
   std::vector<int32_t> positions;  // [rows], counted from the sequence's first token
   std::vector<int32_t> sequences;  // [rows], index into KvPages::blocks
-  std::array<std::vector<KeyRange>, kLayerKinds> visible;   // [kind][rows]
-  std::array<const KvPages*, kLayerKinds> pages{};          // not owned
+  std::array<std::vector<KeyRange>, kLayerKinds> visible;  // [kind][rows]
+  std::array<const KvPages*, kLayerKinds> pages{};         // not owned
   /// Rows replaced by a media encoder's output instead of a looked-up embedding; ascending.
   std::vector<int32_t> soft_rows;
   std::vector<const float*> soft_embeddings;  // [soft_rows] host pointers to [hidden_size]

@@ -135,9 +135,7 @@ class ReferenceOps : public Ops {
  public:
   std::string_view name() const override { return "reference"; }
 
-  std::unique_ptr<Buffer> allocate(size_t bytes) override {
-    return allocate_host_buffer(bytes);
-  }
+  std::unique_ptr<Buffer> allocate(size_t bytes) override { return allocate_host_buffer(bytes); }
   void copy_to_host(void* host, const void* device, size_t bytes) override {
     std::memcpy(host, device, bytes);
   }

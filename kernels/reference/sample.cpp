@@ -62,7 +62,8 @@ int32_t sample(const float* logits, int64_t vocab_size, const SampleRow& row) {
     while (x[order[kept - 1]] < threshold) --kept;  // ties at the threshold stay
   }
   std::vector<double> weight(kept);
-  for (size_t i = 0; i < kept; ++i) weight[i] = std::exp((x[order[i]] - x[order[0]]) / p.temperature);
+  for (size_t i = 0; i < kept; ++i)
+    weight[i] = std::exp((x[order[i]] - x[order[0]]) / p.temperature);
   if (p.top_p < 1.0f) {
     const double total = std::accumulate(weight.begin(), weight.end(), 0.0);
     double mass = 0.0;

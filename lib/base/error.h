@@ -24,7 +24,8 @@ enum class ErrorKind : int {
 class Error : public std::exception {
  public:
   /// `what_failed`: "cannot read tensor"; `on`: the file, tensor or flag; `hint`: what to do.
-  /// `on` and `hint` may be empty. Control characters are replaced, so that the message is one line.
+  /// `on` and `hint` may be empty. Control characters are replaced, so that the message is one
+  /// line.
   Error(ErrorKind kind, std::string_view what_failed, std::string_view on = {},
         std::string_view hint = {});
 

@@ -6,8 +6,8 @@ namespace {
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
 struct LeadByte {
-  size_t length;         // 0: not a lead byte
-  unsigned char low;     // range of the second byte
+  size_t length;      // 0: not a lead byte
+  unsigned char low;  // range of the second byte
   unsigned char high;
 };
 

@@ -2,6 +2,7 @@
 
 extern "C" {
 #include <libavutil/frame.h>
+#include <libavutil/opt.h>
 #include <libavutil/pixdesc.h>
 #include <libswscale/swscale.h>
 }
@@ -13,6 +14,25 @@ extern "C" {
 
 namespace gemma4 {
 namespace {
+
+/// A conversion of pixel format at one size, without dithering.
+FfmpegPtr<SwsContext> open_scaler(const AVFrame& frame, AVPixelFormat target,
+                                  std::string_view name) {
+  auto scaler = own_ffmpeg(sws_alloc_context());
+  const auto set = [&](const char* option, int64_t value) {
+    return av_opt_set_int(scaler.get(), option, value, 0) >= 0;
+  };
+  const bool is_set =
+      set("srcw", frame.width) && set("srch", frame.height) && set("src_format", frame.format) &&
+      set("dstw", frame.width) && set("dsth", frame.height) && set("dst_format", target) &&
+      set("sws_dither", 0) &&
+      set("sws_flags",
+          SWS_BILINEAR | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP);
+  if (!is_set || sws_init_context(scaler.get(), nullptr, nullptr) < 0) {
+    throw_ffmpeg_error("cannot convert the picture to RGB", name);
+  }
+  return scaler;
+}
 
 /// Blends [pixels, 4] on white into [pixels, 3], in place from the front.
 void blend_on_white(std::vector<uint8_t>& rgba, size_t pixels) {
@@ -39,11 +59,7 @@ Image frame_to_image(const AVFrame& frame, AlphaRule alpha, std::string_view nam
   const bool blend = alpha == AlphaRule::kOverWhite && has_alpha;
   const size_t channels = blend ? 4 : 3;
 
-  const auto scaler = own_ffmpeg(sws_getContext(
-      frame.width, frame.height, format, frame.width, frame.height,
-      blend ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24,
-      SWS_BILINEAR | SWS_ACCURATE_RND | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP, nullptr, nullptr,
-      nullptr));
+  const auto scaler = open_scaler(frame, blend ? AV_PIX_FMT_RGBA : AV_PIX_FMT_RGB24, name);
   if (!is_rgb && description->nb_components >= 3) {
     // The deprecated "J" formats mean full range even where the frame does not say so.
     const bool full_range = frame.color_range == AVCOL_RANGE_JPEG ||

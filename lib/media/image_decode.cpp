@@ -52,6 +52,33 @@ void check_jpeg_scans(std::string_view bytes, const std::string& name) {
   }
 }
 
+/// FFmpeg shows what it has of a GIF that is cut. Walks the blocks up to the end of the first
+/// image (GIF89a specification, section 12).
+void check_gif_is_whole(std::string_view bytes, const std::string& name) {
+  const auto byte = [&](size_t at) -> size_t {
+    if (at >= bytes.size()) throw Error(ErrorKind::kInput, "the GIF is truncated", name);
+    return static_cast<uint8_t>(bytes[at]);
+  };
+  const auto colour_table_bytes = [](size_t flags) {
+    return (flags & 0x80) != 0 ? size_t{6} << (flags & 7) : size_t{0};
+  };
+  constexpr size_t kExtension = 0x21;
+  constexpr size_t kImage = 0x2C;
+  size_t at = 13 + colour_table_bytes(byte(10));
+  for (;;) {
+    const size_t block = byte(at++);
+    if (block == kExtension) {
+      at += 1;
+    } else if (block == kImage) {
+      at += 10 + colour_table_bytes(byte(at + 8));
+    } else {
+      throw Error(ErrorKind::kInput, "the GIF is damaged", name);
+    }
+    while (const size_t count = byte(at++)) at += count;
+    if (block == kImage) return;
+  }
+}
+
 FfmpegPtr<AVPacket> read_packet(const MediaSource& source) {
   auto packet = own_ffmpeg(av_packet_alloc());
   const auto size = static_cast<int>(source.size());
@@ -82,23 +109,22 @@ Image decode_image(const MediaSource& source, int64_t max_pixels) {
                 fmt::format("at most {} MiB are accepted", kMaxImageFileBytes >> 20));
   }
   const auto packet = read_packet(source);
-  if (id == AV_CODEC_ID_MJPEG) {
-    check_jpeg_scans({reinterpret_cast<const char*>(packet->data), source.size()}, source.name());
-  }
+  const std::string_view bytes(reinterpret_cast<const char*>(packet->data), source.size());
+  if (id == AV_CODEC_ID_MJPEG) check_jpeg_scans(bytes, source.name());
+  if (id == AV_CODEC_ID_GIF) check_gif_is_whole(bytes, source.name());
 
   begin_ffmpeg();
-  const std::string hint = fmt::format(
-      "it is damaged, or has more than {} pixels (--max-pixels)", max_pixels);
   const AVCodec* codec = avcodec_find_decoder(id);
   if (codec == nullptr) {
     throw Error(ErrorKind::kInput, "this FFmpeg cannot decode the image's format", source.name());
   }
   const auto context = own_ffmpeg(avcodec_alloc_context3(codec));
-  context->max_pixels = max_pixels;
+  // FFmpeg counts the rows and columns that it adds for alignment: the exact check comes later.
+  context->max_pixels = max_pixels + max_pixels / 4 + (1 << 20);
   context->thread_count = 1;
-  // Damage is an error, not something to paint over. JPEG is excepted: cameras write odd but
-  // harmless marker segments, and its truncation is checked above.
-  if (id != AV_CODEC_ID_MJPEG) {
+  // Damage is an error, not something to paint over. In JPEG and TIFF that would also refuse
+  // unknown but harmless metadata; there truncation is found by our own check and by FFmpeg's.
+  if (id != AV_CODEC_ID_MJPEG && id != AV_CODEC_ID_TIFF) {
     context->err_recognition = AV_EF_CRCCHECK | AV_EF_BITSTREAM | AV_EF_BUFFER | AV_EF_EXPLODE;
   }
   const auto frame = own_ffmpeg(av_frame_alloc());
@@ -106,7 +132,14 @@ Image decode_image(const MediaSource& source, int64_t max_pixels) {
       avcodec_send_packet(context.get(), packet.get()) < 0 ||
       avcodec_send_packet(context.get(), nullptr) < 0 ||
       avcodec_receive_frame(context.get(), frame.get()) < 0) {
-    throw_ffmpeg_error("cannot decode the image", source.name(), hint);
+    throw_ffmpeg_error("cannot decode the image", source.name(),
+                       fmt::format("it is damaged, or has more than {} pixels (--max-pixels)",
+                                   max_pixels));
+  }
+  if (int64_t{frame->width} * frame->height > max_pixels) {
+    throw Error(ErrorKind::kInput,
+                fmt::format("the image has {} x {} pixels", frame->width, frame->height),
+                source.name(), fmt::format("at most {} are read (--max-pixels)", max_pixels));
   }
   return apply_orientation(frame_to_image(*frame, AlphaRule::kDrop, source.name()),
                            exif_orientation(*frame));

@@ -12,7 +12,8 @@
 
 namespace gemma4 {
 
-/// Pictures and video frames of more pixels than this are refused before they are decoded.
+/// Pictures and video frames of more pixels than this are refused; far more, before anything is
+/// allocated for them.
 inline constexpr int64_t kDefaultMaxPixels = 100'000'000;
 
 /// Throws Error(kInput) for an unknown format, damaged or truncated data, or too many pixels.

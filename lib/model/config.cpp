@@ -41,13 +41,12 @@ void apply_per_layer_config(const ConfigReader& text, std::vector<LayerConfig>& 
   const ConfigReader all = text.object("per_layer_config");
   for (const auto& [key, value] : text.value("per_layer_config").items()) {
     const ConfigReader one(value, all.path() + "." + key);
-    const bool is_index = !key.empty() && key.size() <= 4 &&
-                          key.find_first_not_of("0123456789") == std::string::npos;
+    const bool is_index =
+        !key.empty() && key.size() <= 4 && key.find_first_not_of("0123456789") == std::string::npos;
     const size_t index = is_index ? std::stoul(key) : layers.size();
     if (index >= layers.size()) all.fail(key, "is no layer index");
     LayerConfig& layer = layers[index];
-    layer.head_dim =
-        static_cast<int32_t>(one.integer_or("head_dim", layer.head_dim, 2, kMaxSize));
+    layer.head_dim = static_cast<int32_t>(one.integer_or("head_dim", layer.head_dim, 2, kMaxSize));
     layer.num_kv_heads = static_cast<int32_t>(
         one.integer_or("num_key_value_heads", layer.num_kv_heads, 1, kMaxSize));
   }
@@ -143,8 +142,8 @@ void parse_experts(const ConfigReader& text, TextConfig& out) {
   if (!text.boolean_or("enable_moe_block", false)) return;
   out.num_experts = static_cast<int32_t>(text.integer("num_experts", 1, 65536));
   out.experts_per_token = static_cast<int32_t>(text.integer("top_k_experts", 1, out.num_experts));
-  const char* width = text.has("moe_intermediate_size") ? "moe_intermediate_size"
-                                                        : "expert_intermediate_size";
+  const char* width =
+      text.has("moe_intermediate_size") ? "moe_intermediate_size" : "expert_intermediate_size";
   out.expert_intermediate_size = static_cast<int32_t>(text.integer(width, 1, kMaxSize));
 }
 

@@ -1,7 +1,8 @@
 // config.json and generation_config.json, read once into plain values. Nothing is hard-coded: a
 // value that the model needs and the file lacks is an error that names it.
 //
-// Sources: spec text-decoder.md, 1.1 (huggingface/transformers models/gemma4/configuration_gemma4.py).
+// Sources: spec text-decoder.md, 1.1 (huggingface/transformers
+// models/gemma4/configuration_gemma4.py).
 #pragma once
 
 #include <cstdint>

@@ -55,7 +55,8 @@ TextDecoder::TextDecoder(Ops& ops, const TextConfig& config, TextWeights weights
   }
   const Widths w = widest(config);
   const int64_t hidden = config.hidden_size;
-  for (Matrix* m : {&x_, &normed_, &branch_, &tail_x_, &tail_normed_}) *m = matrix(max_rows, hidden);
+  for (Matrix* m : {&x_, &normed_, &branch_, &tail_x_, &tail_normed_})
+    *m = matrix(max_rows, hidden);
   q_ = matrix(max_rows, w.q);
   heads_ = matrix(max_rows, w.q);
   k_ = matrix(max_rows, w.kv);
@@ -243,8 +244,7 @@ void TextDecoder::finish_layer(const LayerWeights& w, const Stream& s, int32_t l
     ops_.per_layer_inject(s.x, w.per_layer_input_gate, w.per_layer_projection, s.inputs,
                           layer - s.first_input, branch);
     show("ple_out", layer, branch);
-    ops_.close_block(s.x, branch, w.post_per_layer_input_norm, eps, w.layer_scalar, next,
-                     s.normed);
+    ops_.close_block(s.x, branch, w.post_per_layer_input_norm, eps, w.layer_scalar, next, s.normed);
   }
   show("out", layer, s.x);
 }

@@ -136,12 +136,11 @@ TextWeights load_text_weights(TensorSource& source, const TextConfig& config, Op
   if (config.per_layer_width > 0) {
     const int64_t width = config.per_layer_width;
     const int64_t all = width * config.num_layers();
-    w.embed_tokens_per_layer = source.matrix(prefix + "embed_tokens_per_layer.weight",
-                                             config.per_layer_vocab_size, all);
+    w.embed_tokens_per_layer =
+        source.matrix(prefix + "embed_tokens_per_layer.weight", config.per_layer_vocab_size, all);
     w.per_layer_model_projection =
         source.matrix(prefix + "per_layer_model_projection.weight", all, hidden);
-    w.per_layer_projection_norm =
-        source.vector(prefix + "per_layer_projection_norm.weight", width);
+    w.per_layer_projection_norm = source.vector(prefix + "per_layer_projection_norm.weight", width);
     ops.prepare(w.per_layer_model_projection);
     ops.prepare(w.embed_tokens_per_layer);
   }

@@ -14,6 +14,9 @@ inline float round_to(Dtype dtype, float value) {
   return value;
 }
 
+/// To the nearest integer, ties to even, for |value| < 2^22: the float adder rounds.
+inline float round_half_even(float value) { return (value + 0x1.8p23f) - 0x1.8p23f; }
+
 /// The distance from 1 to the next number: the scale that stands in for 0.
 inline float epsilon_of(Dtype dtype) {
   if (dtype == Dtype::kBf16) return 0x1p-7f;

@@ -19,8 +19,8 @@ TEST_CASE("ill-formed sequences are replaced as the Unicode standard recommends"
   size_t replaced = 0;
   CHECK(replace_invalid_utf8("a\xC0\x80z", &replaced) == "a\uFFFD\uFFFDz");
   CHECK(replaced == 2);
-  CHECK(replace_invalid_utf8("\xED\xA0\x80") == "\uFFFD\uFFFD\uFFFD");       // a surrogate
-  CHECK(replace_invalid_utf8("\xF0\x9F\xA6") == "\uFFFD");                   // cut short
+  CHECK(replace_invalid_utf8("\xED\xA0\x80") == "\uFFFD\uFFFD\uFFFD");  // a surrogate
+  CHECK(replace_invalid_utf8("\xF0\x9F\xA6") == "\uFFFD");              // cut short
   CHECK(replace_invalid_utf8("\xE2\x82(") == "\uFFFD(");
   CHECK(replace_invalid_utf8("\xF4\x90\x80\x80") == "\uFFFD\uFFFD\uFFFD\uFFFD");
   CHECK(replace_invalid_utf8("plain \xC3\xA9", &replaced) == "plain \xC3\xA9");

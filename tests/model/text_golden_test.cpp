@@ -24,8 +24,8 @@ class Watcher {
  public:
   Watcher(DecoderFixture& run, const SafetensorsFile& golden, const std::string& prefix) {
     run.decoder->set_probe([&, prefix](std::string_view what, int32_t layer, Matrix value) {
-      const std::string name = prefix + (layer < 0 ? std::string(what)
-                                                   : layer_name(layer, std::string(what).c_str()));
+      const std::string name =
+          prefix + (layer < 0 ? std::string(what) : layer_name(layer, std::string(what).c_str()));
       if (what == "ple_out" || !golden.find(name)) return;  // the golden's is after its norm
       const std::vector<float> expected = floats_of(golden, name);
       REQUIRE_MESSAGE(static_cast<size_t>(value.rows * value.cols) == expected.size(), name);

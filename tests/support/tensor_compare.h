@@ -47,7 +47,8 @@ inline Difference difference(const float* a, const float* b, size_t count) {
 
 inline double abs_max(const std::vector<float>& values) {
   double largest = 0.0;
-  for (const float value : values) largest = std::max(largest, std::abs(static_cast<double>(value)));
+  for (const float value : values)
+    largest = std::max(largest, std::abs(static_cast<double>(value)));
   return largest;
 }
 

@@ -13,8 +13,6 @@ struct LoopState {
   size_t index0 = 0;
   int level = 0;          // loops around this one
   int depth = 0;          // nesting of the value, see nesting()
-  bool changed_set = false;
-  Value changed;          // last argument of loop.changed()
 };
 
 /// loop.index, loop.last ...; an undefined value for names that a loop does not have.

@@ -213,7 +213,7 @@ class JsonWriter {
     if (known != std::string_view::npos) {
       out_.append("\\", trusted);
       out_.append(kLetters.substr(known, 1), trusted);
-    } else if (c < 0x20 || (style_.ensure_ascii && c >= 0x7F && c < 0x10000 && c != 0x7F)) {
+    } else if (c < 0x20 || (style_.ensure_ascii && c > 0x7F && c < 0x10000)) {
       out_.append(fmt::format("\\u{:04x}", static_cast<uint32_t>(c)), trusted);
     } else if (style_.ensure_ascii && c >= 0x10000) {
       const uint32_t rest = static_cast<uint32_t>(c) - 0x10000;

@@ -1,5 +1,7 @@
 #include "lib/text/jinja/text.h"
 
+#include <string.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -85,6 +87,16 @@ Text Text::concatenate(const Text& left, const Text& right, size_t& copied) {
 }
 
 Text TextBuilder::take() { return Text(std::exchange(buffer_, {})); }
+
+size_t find_text(std::string_view haystack, std::string_view needle, size_t from) {
+  if (from > haystack.size()) return std::string_view::npos;
+  if (needle.empty()) return from;
+  // string_view::find takes quadratic time on hostile text; memmem does not.
+  const void* found =
+      memmem(haystack.data() + from, haystack.size() - from, needle.data(), needle.size());
+  if (found == nullptr) return std::string_view::npos;
+  return static_cast<size_t>(static_cast<const char*>(found) - haystack.data());
+}
 
 std::vector<TextSpan> to_spans(const Text& text) {
   std::vector<TextSpan> spans;

@@ -5,6 +5,7 @@
 // extends that buffer in place, so that building a text piece by piece takes linear time.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -76,6 +77,9 @@ class TextBuilder {
  private:
   TextBuffer buffer_;
 };
+
+/// Where `needle` first occurs at or after `from`, or npos. Linear in the worst case.
+size_t find_text(std::string_view haystack, std::string_view needle, size_t from = 0);
 
 /// The runs of a text as spans for the tokenizer.
 std::vector<TextSpan> to_spans(const Text& text);

@@ -1,0 +1,279 @@
+#include "lib/runtime/batch_runner.h"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "lib/base/error.h"
+#include "lib/runtime/logprobs.h"
+
+namespace gemma4 {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kLogitRows = 32;  // logits of a vocabulary are a megabyte a row
+
+double ms_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+// Uniform in [0, 1), a function of seed and token index alone, so that an answer does not depend
+// on what else is in the batch. SplitMix64's finaliser (Steele, Lea, Flood: "Fast splittable
+// pseudorandom number generators", OOPSLA 2014).
+double uniform(uint64_t seed, uint64_t index) {
+  uint64_t z = seed + (index + 1) * 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  z ^= z >> 31;
+  return static_cast<double>(z >> 11) * 0x1p-53;
+}
+
+}  // namespace
+
+struct BatchRunner::Active {
+  size_t index;
+  const GenerationRequest& request;
+  std::unique_ptr<SessionState> own_session;  // when the request brings none
+  SessionState* session;
+  Answer answer;
+  std::vector<TokenId> distinct_prompt;  // for the repetition penalty
+  size_t fed = 0;                        // prompt tokens whose keys and values are stored
+  size_t feeding = 0;                    // tokens in the step under way
+  TokenId next = 0;                      // the token to decode, once the prompt is done
+  Clock::time_point started = Clock::now();
+  Clock::time_point first_token;
+
+  bool prefilling() const { return fed < request.prompt.size(); }
+};
+
+struct BatchRunner::Row {
+  Active* active;
+  bool samples;         // the next token comes from this row
+  int64_t prompt_next;  // index of the prompt token that this row's logits predict; -1: none
+};
+
+BatchRunner::BatchRunner(const RunnerContext& context, std::span<const GenerationRequest> requests,
+                         const GenerationCallbacks& callbacks)
+    : context_(context),
+      requests_(requests),
+      callbacks_(callbacks),
+      results_(requests.size()),
+      logits_(context.ops.allocate(
+          static_cast<size_t>(kLogitRows * context.config.text.vocab_size) * sizeof(float))),
+      host_row_(static_cast<size_t>(context.config.text.vocab_size)) {}
+
+BatchRunner::~BatchRunner() = default;
+
+std::vector<GenerationResult> BatchRunner::run() {
+  while (true) {
+    admit();
+    if (active_.empty()) return std::move(results_);
+    const auto reason = callbacks_.should_stop ? callbacks_.should_stop() : std::nullopt;
+    if (reason) {
+      for (const auto& active : active_) active->answer.end(*reason);
+      for (; next_request_ < requests_.size(); ++next_request_) {
+        results_[next_request_].finish_reason = *reason;
+      }
+    } else {
+      step();
+    }
+    finish_step();
+  }
+}
+
+void BatchRunner::admit() {
+  while (next_request_ < requests_.size()) {
+    const GenerationRequest& request = requests_[next_request_];
+    if (request.session == nullptr && context_.cache.free_sequences() == 0) return;
+    std::unique_ptr<SessionState> own;
+    if (request.session == nullptr) {
+      own = std::make_unique<SessionState>(context_.cache, context_.config.text.sliding_window);
+    }
+    SessionState* session = own ? own.get() : static_cast<SessionState*>(request.session);
+    auto active = std::make_unique<Active>(
+        Active{next_request_,
+               request,
+               std::move(own),
+               session,
+               Answer(next_request_, request, context_.tokenizer, callbacks_),
+               {}});
+    ++next_request_;
+    // Scoring a prompt needs the logits of all its tokens, so nothing is reused then.
+    active->fed = static_cast<size_t>(session->synchronize(
+        request.prompt_logprobs ? std::span(request.prompt).first(1) : std::span(request.prompt)));
+    GenerationResult& result = active->answer.result();
+    result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
+    result.cached_tokens = static_cast<int64_t>(active->fed);
+    if (request.prompt_logprobs) result.prompt_logprobs.resize(request.prompt.size());
+    if (request.sampling.repetition_penalty != 1.0f) {
+      const std::set<TokenId> distinct(request.prompt.begin(), request.prompt.end());
+      active->distinct_prompt.assign(distinct.begin(), distinct.end());
+    }
+    active_.push_back(std::move(active));
+  }
+}
+
+// Answers first, then prompts, so that the rows of one kind lie together.
+std::vector<BatchRunner::Row> BatchRunner::compose(std::vector<Segment>& segments,
+                                                   std::vector<int32_t>& wanted) {
+  std::vector<Row> rows;
+  int32_t row = 0;
+  const auto add = [&](Active& active, std::span<const TokenId> tokens) {
+    active.feeding = tokens.size();
+    segments.push_back({active.session->sequence(),
+                        static_cast<int32_t>(active.session->cached_tokens()),
+                        tokens,
+                        {}});
+    active.session->reserve(static_cast<int64_t>(tokens.size()));
+    row += static_cast<int32_t>(tokens.size());
+  };
+  const auto want = [&](int32_t index, Row what) {
+    wanted.push_back(index);
+    rows.push_back(what);
+  };
+  for (const auto& active : active_) {
+    active->feeding = 0;
+    if (active->prefilling()) continue;
+    want(row, {active.get(), true, -1});
+    add(*active, {&active->next, 1});
+  }
+  int64_t budget = context_.max_chunk;
+  for (const auto& active : active_) {
+    if (!active->prefilling() || budget == 0) continue;
+    const GenerationRequest& request = active->request;
+    const size_t left = request.prompt.size() - active->fed;
+    const size_t count = std::min(left, static_cast<size_t>(budget));
+    budget -= static_cast<int64_t>(count);
+    for (size_t i = 0; i < count; ++i) {
+      const size_t next = active->fed + i + 1;
+      const bool last = next == request.prompt.size();
+      const bool scores = request.prompt_logprobs && !last;
+      const bool samples = last && request.max_tokens != 0;
+      if (!scores && !samples) continue;
+      want(row + static_cast<int32_t>(i),
+           {active.get(), samples, scores ? static_cast<int64_t>(next) : -1});
+    }
+    add(*active, std::span(request.prompt).subspan(active->fed, count));
+  }
+  return rows;
+}
+
+void BatchRunner::step() {
+  std::vector<Segment> segments;
+  std::vector<int32_t> wanted;
+  const std::vector<Row> rows = compose(segments, wanted);
+  Step step = build_step(context_.config.text, context_.cache, segments);
+  const auto started = Clock::now();
+  const Matrix hidden = context_.decoder.forward(step, wanted, context_.cache.layers());
+  const double forward_ms = ms_since(started);
+  size_t segment = 0;
+  for (const bool prompts : {false, true}) {  // the order in which compose() took them
+    for (const auto& active : active_) {
+      if (active->feeding == 0 || active->prefilling() != prompts) continue;
+      active->session->append(segments[segment++].tokens);
+    }
+  }
+  bool prefilled = false;
+  for (const auto& active : active_) {
+    if (active->feeding == 0 || !active->prefilling()) continue;
+    prefilled = true;
+    active->fed += active->feeding;
+    active->answer.result().prefill_ms += forward_ms;
+    if (active->prefilling()) continue;
+    if (active->request.session != nullptr) active->session->save_ring();
+    if (active->request.max_tokens == 0) active->answer.end(FinishReason::kLength);
+  }
+  use_logits(hidden, rows);
+  if (prefilled) report_prefill();
+}
+
+void BatchRunner::use_logits(Matrix hidden, std::span<const Row> rows) {
+  const int64_t vocab = context_.config.text.vocab_size;
+  for (size_t first = 0; first < rows.size(); first += kLogitRows) {
+    const size_t count = std::min(rows.size() - first, static_cast<size_t>(kLogitRows));
+    const auto part = rows.subspan(first, count);
+    const size_t width =
+        static_cast<size_t>(hidden.cols) * static_cast<size_t>(dtype_bits(hidden.dtype) / 8);
+    const Matrix logits{logits_->data(), Dtype::kF32, static_cast<int64_t>(count), vocab};
+    context_.decoder.logits({static_cast<std::byte*>(hidden.data) + first * width, hidden.dtype,
+                             static_cast<int64_t>(count), hidden.cols},
+                            logits);
+    for (size_t i = 0; i < count; ++i) {
+      const Row& row = part[i];
+      if (row.prompt_next < 0) continue;
+      const auto next = static_cast<size_t>(row.prompt_next);
+      context_.ops.copy_to_host(host_row_.data(), logits.row(static_cast<int64_t>(i)),
+                                host_row_.size() * sizeof(float));
+      row.active->answer.result().prompt_logprobs[next] = token_logprob(
+          host_row_, row.active->request.prompt[next], *row.active->request.prompt_logprobs);
+    }
+    for (size_t begin = 0; begin < count;) {  // runs of rows that choose a token
+      size_t end = begin;
+      while (end < count && part[end].samples) ++end;
+      if (end > begin) {
+        sample({logits.row(static_cast<int64_t>(begin)), Dtype::kF32,
+                static_cast<int64_t>(end - begin), vocab},
+               part.subspan(begin, end - begin));
+      }
+      begin = end + 1;
+    }
+  }
+}
+
+void BatchRunner::sample(Matrix logits, std::span<const Row> rows) {
+  std::vector<SampleRow> how;
+  for (const Row& row : rows) {
+    const Active& active = *row.active;
+    SampleRow one;
+    one.params = active.request.sampling;
+    one.prompt_ids = active.distinct_prompt;
+    one.output_ids = active.answer.ids();
+    one.suppressed = context_.config.generation.suppress_tokens;
+    one.random = uniform(active.request.seed, active.answer.ids().size());
+    how.push_back(one);
+  }
+  std::vector<TokenId> tokens(rows.size());
+  context_.ops.sample(logits, how, tokens.data());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    Active& active = *rows[i].active;
+    GenerationResult& result = active.answer.result();
+    active.next = tokens[i];
+    std::optional<TokenLogprob> logprob;
+    if (active.request.logprobs) {
+      context_.ops.copy_to_host(host_row_.data(), logits.row(static_cast<int64_t>(i)),
+                                host_row_.size() * sizeof(float));
+      logprob = token_logprob(host_row_, tokens[i], *active.request.logprobs);
+    }
+    if (result.completion_tokens == 0) {
+      active.first_token = Clock::now();
+      result.ttft_ms = ms_since(active.started);
+    }
+    result.decode_ms = ms_since(active.first_token);
+    // The token itself takes a position before another can follow it.
+    active.answer.push(tokens[i], std::move(logprob),
+                       context_.context - active.session->cached_tokens() - 1);
+  }
+}
+
+void BatchRunner::finish_step() {
+  std::erase_if(active_, [&](std::unique_ptr<Active>& active) {
+    if (!active->answer.ended()) return false;
+    results_[active->index] = std::move(active->answer.result());
+    if (callbacks_.on_result) callbacks_.on_result(active->index, results_[active->index]);
+    return true;
+  });
+}
+
+void BatchRunner::report_prefill() const {
+  if (!callbacks_.on_prefill) return;
+  int64_t done = 0;
+  int64_t total = 0;
+  for (const auto& active : active_) {
+    done += static_cast<int64_t>(active->fed);
+    total += static_cast<int64_t>(active->request.prompt.size());
+  }
+  callbacks_.on_prefill(done, total);
+}
+
+}  // namespace gemma4

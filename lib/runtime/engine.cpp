@@ -1,0 +1,106 @@
+#include "lib/runtime/engine.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "kernels/backend.h"
+#include "lib/base/error.h"
+#include "lib/base/parallel.h"
+#include "lib/runtime/batch_runner.h"
+
+namespace gemma4 {
+namespace {
+
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+// Names of the towers' tensors: known here, loaded by the media encoders.
+void ignore_towers(TensorSource& source) {
+  for (const char* prefix : {"model.vision_tower.", "model.audio_tower.", "model.embed_vision.",
+                             "model.embed_audio.", "model.vision_embedder."}) {
+    source.ignore_prefix(prefix);
+  }
+}
+
+class LoadedEngine : public Engine {
+ public:
+  LoadedEngine(const EngineOptions& options, const Progress& progress)
+      : options_(options), checkpoint_(Checkpoint::open(options.directory)) {
+    const double started = now_ms();
+    set_num_threads(options.threads > 0 ? options.threads : physical_cores());
+    config_ = parse_model_config(checkpoint_.config(), checkpoint_.generation_config());
+    ops_ = make_backend(options.device, {.exact_activations = options.exact_activations});
+    context_ = options.context > 0
+                   ? std::min<int64_t>(options.context, config_.text.max_position_embeddings)
+                   : config_.text.max_position_embeddings;
+    max_chunk_ = std::min(options.max_chunk, context_);
+    TensorSource source(checkpoint_, *ops_);
+    ignore_towers(source);
+    TextWeights weights = load_text_weights(source, config_.text, *ops_, progress);
+    source.finish();
+    decoder_ = std::make_unique<TextDecoder>(*ops_, config_.text, std::move(weights),
+                                             max_chunk_ + options.max_sequences);
+    cache_ =
+        std::make_unique<KvCache>(*ops_, config_.text,
+                                  KvCacheOptions{options.kv_cache_dtype, options.max_sequences,
+                                                 context_ * options.max_sequences, max_chunk_});
+    load_ms_ = now_ms() - started;
+  }
+
+  const ModelConfig& config() const override { return config_; }
+  std::string_view device() const override { return ops_->name(); }
+  int64_t context() const override { return context_; }
+  double load_ms() const override { return load_ms_; }
+
+  std::unique_ptr<Session> open_session() override {
+    return std::make_unique<SessionState>(*cache_, config_.text.sliding_window);
+  }
+
+  std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests,
+                                         const GenerationCallbacks& callbacks) override {
+    for (const GenerationRequest& request : requests) check(request);
+    const RunnerContext context{*ops_,    *decoder_, *cache_, config_, options_.tokenizer,
+                                context_, max_chunk_};
+    return BatchRunner(context, requests, callbacks).run();
+  }
+
+ private:
+  void check(const GenerationRequest& request) const {
+    if (request.prompt.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
+    const auto length = static_cast<int64_t>(request.prompt.size());
+    if (length > context_) {
+      const bool model_limit = context_ == config_.text.max_position_embeddings;
+      throw Error(ErrorKind::kInput, "the prompt does not fit the context",
+                  std::to_string(length) + " tokens, context " + std::to_string(context_),
+                  model_limit ? "this is the model's limit: shorten the prompt"
+                              : "shorten the prompt or raise --context");
+    }
+    for (const TokenId id : request.prompt) {
+      if (id < 0 || id >= config_.text.vocab_size) {
+        throw Error(ErrorKind::kInput, "token id is out of range", std::to_string(id),
+                    "ids are 0 to " + std::to_string(config_.text.vocab_size - 1));
+      }
+    }
+  }
+
+  EngineOptions options_;
+  Checkpoint checkpoint_;
+  ModelConfig config_;
+  std::unique_ptr<Ops> ops_;
+  std::unique_ptr<TextDecoder> decoder_;
+  std::unique_ptr<KvCache> cache_;
+  int64_t context_ = 0;
+  int64_t max_chunk_ = 0;
+  double load_ms_ = 0.0;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::load(const EngineOptions& options, const Progress& progress) {
+  return std::make_unique<LoadedEngine>(options, progress);
+}
+
+}  // namespace gemma4

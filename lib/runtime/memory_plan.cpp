@@ -1,0 +1,71 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "lib/base/error.h"
+#include "lib/io/checkpoint.h"
+#include "lib/model/text_decoder.h"
+#include "lib/runtime/engine.h"
+#include "lib/runtime/kv_cache.h"
+
+namespace gemma4 {
+namespace {
+
+// MemAvailable, or what the control group leaves when that is less.
+uint64_t available_memory() {
+  uint64_t available = UINT64_MAX;
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key;
+  uint64_t kilobytes = 0;
+  while (meminfo >> key >> kilobytes) {
+    if (key == "MemAvailable:") available = kilobytes << 10;
+    meminfo.ignore(256, '\n');
+  }
+  uint64_t limit = 0;
+  uint64_t used = 0;
+  std::ifstream max_file("/sys/fs/cgroup/memory.max");
+  std::ifstream used_file("/sys/fs/cgroup/memory.current");
+  if (max_file >> limit && used_file >> used && limit > used) {
+    available = std::min(available, limit - used);
+  }
+  return available;
+}
+
+std::string gib(uint64_t bytes) {
+  return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
+  const Checkpoint checkpoint = Checkpoint::open(options.directory);
+  const ModelConfig config =
+      parse_model_config(checkpoint.config(), checkpoint.generation_config());
+  const int64_t limit = config.text.max_position_embeddings;
+  const int64_t context = options.context > 0 ? std::min(options.context, limit) : limit;
+  const int64_t chunk = std::min(options.max_chunk, context);
+  positions = std::min(positions, context);
+  const KvCacheBytes kv =
+      kv_cache_bytes(config.text, options.kv_cache_dtype, positions * options.max_sequences,
+                     options.max_sequences, chunk);
+  MemoryPlan plan;
+  plan.weights = checkpoint.total_bytes();
+  plan.kv_full = kv.full;
+  plan.kv_ring = kv.ring;
+  plan.scratch =
+      TextDecoder::scratch_bytes(config.text, std::min(chunk, positions) + options.max_sequences);
+  plan.available = available_memory();
+  return plan;
+}
+
+void require_memory(const MemoryPlan& plan) {
+  if (plan.total() <= plan.available) return;
+  throw Error(ErrorKind::kResource, "the plan does not fit the memory",
+              fmt::format("{} needed (weights {}, KV {}, scratch {}), {} free", gib(plan.total()),
+                          gib(plan.weights), gib(plan.kv_full + plan.kv_ring), gib(plan.scratch),
+                          gib(plan.available)),
+              "use a smaller model, a shorter --context, or fewer sequences");
+}
+
+}  // namespace gemma4
