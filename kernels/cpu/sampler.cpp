@@ -117,12 +117,15 @@ double Sampler::gather_candidates(const SamplingParams& params, double random, f
     weights_.resize(logits_.size());
     total = kernels_.exp_sum(logits_.data(), top, 1.0f / params.temperature, vocab_size,
                              weights_.data());
-    // Leaving out logits below `bound` takes at most half of the mass that may be left out: what
-    // top-p drops, or what lies behind the draw.
-    double spare = params.top_p < 1.0f ? 1.0 - params.top_p : 1.0 - random;
-    if (params.top_p >= 1.0f && params.min_p > 0.0f) spare = 0.0;
-    const double least = 0.5 * spare * total / static_cast<double>(vocab_size);
-    if (least > 0.0) bound = static_cast<float>(top + std::log(least) * params.temperature);
+    if (params.top_p >= 1.0f && params.min_p > 0.0f) {
+      bound = static_cast<float>(top + std::log(0.999 * params.min_p) * params.temperature);
+    } else {
+      // Leaving out logits below `bound` takes at most half of the mass that may be left out: what
+      // top-p drops, or what lies behind the draw.
+      const double spare = 1.0 - (params.top_p < 1.0f ? params.top_p : random);
+      const double least = 0.5 * spare * total / static_cast<double>(vocab_size);
+      if (least > 0.0) bound = static_cast<float>(top + std::log(least) * params.temperature);
+    }
   }
   candidates_.clear();
   for (int64_t block = 0; block < static_cast<int64_t>(block_tops_.size()); ++block) {

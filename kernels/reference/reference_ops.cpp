@@ -8,6 +8,7 @@
 #include "kernels/host_buffer.h"
 #include "lib/base/error.h"
 #include "lib/base/scalar_types.h"
+#include "lib/quant/activation_quant.h"
 #include "lib/quant/quantized_matrix.h"
 
 namespace gemma4 {
@@ -45,13 +46,37 @@ void weight_row(const Weight& weight, int64_t row, float* out) {
   for (int64_t k = 0; k < weight.cols; ++k) out[k] = element(weight.dense, row * weight.cols + k);
 }
 
+namespace {
+
+std::vector<float> round_activations(const QuantizedMatrix& matrix, const float* x) {
+  std::vector<float> rounded(x, x + matrix.cols);
+  const float scale = matrix.activation == ActivationScheme::kDynamicInt8
+                          ? dynamic_int8_scale(rounded)
+                          : matrix.input_scale;
+  for (float& value : rounded) value = static_range_quantize(value, scale);
+  return rounded;
+}
+
+}  // namespace
+
 void multiply(const Weight& weight, const float* x, float* out) {
+  // What a checkpoint defines for the activations that meet a matrix (ruling 2).
+  std::vector<float> rounded;
+  if (weight.quantized && weight.quantized->activation != ActivationScheme::kNone) {
+    rounded = round_activations(*weight.quantized, x);
+    x = rounded.data();
+  }
   std::vector<float> row(static_cast<size_t>(weight.cols));
   for (int64_t n = 0; n < weight.rows; ++n) {
     weight_row(weight, n, row.data());
     double sum = 0.0;
     for (int64_t k = 0; k < weight.cols; ++k) sum += static_cast<double>(row[k]) * x[k];
     out[n] = static_cast<float>(sum);
+  }
+  if (weight.quantized && weight.quantized->activation == ActivationScheme::kStaticInt8) {
+    for (int64_t n = 0; n < weight.rows; ++n) {
+      out[n] = static_range_quantize(out[n], weight.quantized->output_scale);
+    }
   }
 }
 

@@ -14,6 +14,7 @@ extern "C" {
 #include "lib/base/error.h"
 #include "lib/base/log.h"
 #include "lib/base/parallel.h"
+#include "lib/media/frame_to_image.h"
 
 namespace gemma4 {
 namespace {
@@ -87,10 +88,11 @@ void FfmpegInput::open_decoder(int64_t max_pixels) {
     throw_ffmpeg_error("cannot decode the file", name());
   }
   decoder_->pkt_timebase = stream_->time_base;
-  decoder_->max_pixels = max_pixels;
+  decoder_->max_pixels = decoder_pixel_limit(max_pixels);
   decoder_->thread_count = codec->type == AVMEDIA_TYPE_VIDEO ? std::min(num_threads(), 8) : 1;
   if (avcodec_open2(decoder_.get(), codec, nullptr) < 0) {
-    throw_ffmpeg_error("cannot decode the file", name());
+    throw_ffmpeg_error("cannot decode the file", name(),
+                       "it is damaged, or its pictures are too large (--max-pixels)");
   }
   packet_ = own_ffmpeg(av_packet_alloc());
   frame_ = own_ffmpeg(av_frame_alloc());

@@ -19,6 +19,7 @@ class FfmpegInput {
   enum class Kind { kAudio, kVideo };
 
   /// Opens the file's best stream of that kind (cover pictures are not video).
+  /// Far more than `max_pixels` in a picture are refused; the exact limit is the caller's to check.
   /// Throws Error(kInput) when there is none, or the file cannot be understood.
   FfmpegInput(MediaSourcePtr source, Kind kind, int64_t max_pixels);
   ~FfmpegInput();
@@ -40,7 +41,7 @@ class FfmpegInput {
   const AVFrame* next_frame();
 
   /// Goes back or forward to the key frame at `timestamp`, in the stream's time base.
-  /// False when the container cannot seek; the position is then undefined.
+  /// False when the container cannot seek. Some land elsewhere: look at the next frame's time.
   bool seek_to_key_frame(int64_t timestamp);
 
  private:

@@ -119,8 +119,7 @@ Image decode_image(const MediaSource& source, int64_t max_pixels) {
     throw Error(ErrorKind::kInput, "this FFmpeg cannot decode the image's format", source.name());
   }
   const auto context = own_ffmpeg(avcodec_alloc_context3(codec));
-  // FFmpeg counts the rows and columns that it adds for alignment: the exact check comes later.
-  context->max_pixels = max_pixels + max_pixels / 4 + (1 << 20);
+  context->max_pixels = decoder_pixel_limit(max_pixels);
   context->thread_count = 1;
   // Damage is an error, not something to paint over. In JPEG and TIFF that would also refuse
   // unknown but harmless metadata; there truncation is found by our own check and by FFmpeg's.
@@ -136,11 +135,7 @@ Image decode_image(const MediaSource& source, int64_t max_pixels) {
                        fmt::format("it is damaged, or has more than {} pixels (--max-pixels)",
                                    max_pixels));
   }
-  if (int64_t{frame->width} * frame->height > max_pixels) {
-    throw Error(ErrorKind::kInput,
-                fmt::format("the image has {} x {} pixels", frame->width, frame->height),
-                source.name(), fmt::format("at most {} are read (--max-pixels)", max_pixels));
-  }
+  check_frame_size(*frame, max_pixels, source.name());
   return apply_orientation(frame_to_image(*frame, AlphaRule::kDrop, source.name()),
                            exif_orientation(*frame));
 }

@@ -10,7 +10,7 @@ extern "C" {
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "lib/base/error.h"
@@ -80,14 +80,16 @@ Timeline read_timeline(const MediaSourcePtr& source, const VideoOptions& options
 /// Decodes forward to wanted frames, jumping over what need not be decoded.
 class FrameFinder {
  public:
-  FrameFinder(const MediaSourcePtr& source, const Timeline& timeline, const VideoOptions& options)
-      : timeline_(timeline), input_(source, FfmpegInput::Kind::kVideo, options.max_pixels) {}
+  FrameFinder(MediaSourcePtr source, const Timeline& timeline, int64_t max_pixels)
+      : source_(std::move(source)), timeline_(timeline), max_pixels_(max_pixels) {
+    reopen();
+  }
 
   /// The frame with that index, or the first decodable one after it; null when the video ends
   /// before. Indices must ascend. Valid until the next call.
   const AVFrame* find(int64_t index) {
     if (timeline_.times.empty()) {
-      while (position_ <= index) {
+      while (decoded_ <= index) {
         if (!advance()) return nullptr;
       }
       return frame_;
@@ -100,13 +102,17 @@ class FrameFinder {
     return frame_;
   }
 
-  int orientation() const { return display_orientation(input_.stream()); }
-  double fps() const { return average_fps(input_.stream()); }
+  const AVStream& stream() const { return input_->stream(); }
 
  private:
+  void reopen() {
+    input_ = std::make_unique<FfmpegInput>(source_, FfmpegInput::Kind::kVideo, max_pixels_);
+    frame_ = nullptr;
+  }
+
   bool advance() {
-    frame_ = input_.next_frame();
-    ++position_;
+    frame_ = input_->next_frame();
+    ++decoded_;
     return frame_ != nullptr;
   }
 
@@ -119,14 +125,17 @@ class FrameFinder {
     const bool is_ahead = frame_ == nullptr ? key != keys.begin()
                                             : *key > frame_->best_effort_timestamp;
     if (!is_ahead) return;
-    can_seek_ = input_.seek_to_key_frame(*key);
-    frame_ = nullptr;
+    can_seek_ = input_->seek_to_key_frame(*key) && advance() &&
+                frame_->best_effort_timestamp <= wanted;
+    if (!can_seek_) reopen();  // containers like MPEG-TS land too late: decode it all
   }
 
+  MediaSourcePtr source_;
   const Timeline& timeline_;
-  FfmpegInput input_;
+  int64_t max_pixels_;
+  std::unique_ptr<FfmpegInput> input_;
   const AVFrame* frame_ = nullptr;  // the last decoded one, owned by input_
-  int64_t position_ = 0;            // frames decoded, while times are unknown
+  int64_t decoded_ = 0;             // frames so far; counts only while no jump is made
   bool can_seek_ = true;
 };
 
@@ -151,9 +160,9 @@ VideoFrames sample_video(MediaSourcePtr source, const VideoOptions& options) {
   if (timeline.frames == 0) {
     throw Error(ErrorKind::kInput, "the video has no frames", source->name());
   }
-  FrameFinder finder(source, timeline, options);
+  FrameFinder finder(source, timeline, options.max_pixels);
   VideoFrames video;
-  video.fps = finder.fps();
+  video.fps = average_fps(finder.stream());
   video.total_frames = timeline.frames;
   const auto indices = spread_frames(timeline.frames,
                                      frames_wanted(timeline.frames, video.fps, options));
@@ -161,8 +170,9 @@ VideoFrames sample_video(MediaSourcePtr source, const VideoOptions& options) {
   for (const int64_t index : indices) {
     const AVFrame* frame = finder.find(index);
     if (frame == nullptr) break;
+    check_frame_size(*frame, options.max_pixels, source->name());
     Image image = apply_orientation(frame_to_image(*frame, AlphaRule::kOverWhite, source->name()),
-                                    finder.orientation());
+                                    display_orientation(finder.stream()));
     if (video.frames.empty()) size = target_size({image.width, image.height}, options.budget);
     video.frames.push_back(resize_bicubic(image, size.width, size.height));
     video.indices.push_back(index);

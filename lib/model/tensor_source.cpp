@@ -16,6 +16,17 @@ void require_float(const std::string& name, const Tensor& tensor) {
 
 }  // namespace
 
+TensorSource::TensorSource(const Checkpoint& checkpoint, Ops& ops)
+    : checkpoint_(&checkpoint),
+      ops_(&ops),
+      reader_(
+          [this](std::string_view name) {
+            const Tensor* tensor = checkpoint_->find(name);
+            if (tensor != nullptr) used_.insert(std::string(name));
+            return tensor;
+          },
+          QuantizationConfig::parse(checkpoint.config())) {}
+
 const Tensor& TensorSource::take(const std::string& name, const std::vector<int64_t>& shape) {
   const Tensor* tensor = checkpoint_->find(name);
   if (tensor == nullptr) {
@@ -31,13 +42,14 @@ const Tensor& TensorSource::take(const std::string& name, const std::vector<int6
   return *tensor;
 }
 
-Weight TensorSource::matrix(const std::string& name, int64_t rows, int64_t cols) {
+Weight TensorSource::matrix(const std::string& module, int64_t rows, int64_t cols) {
+  StoredMatrix stored = reader_.read(module, rows, cols);
   Weight weight;
-  weight.name = name;
+  weight.name = module;
   weight.rows = rows;
   weight.cols = cols;
-  weight.dense = take(name, {rows, cols});
-  require_float(name, weight.dense);
+  weight.dense = stored.dense;
+  weight.quantized = std::move(stored.quantized);
   return weight;
 }
 

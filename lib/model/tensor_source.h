@@ -2,7 +2,6 @@
 // nobody asked for is noticed.
 #pragma once
 
-#include <initializer_list>
 #include <set>
 #include <string>
 #include <string_view>
@@ -10,20 +9,27 @@
 
 #include "kernels/ops.h"
 #include "lib/io/checkpoint.h"
+#include "lib/quant/weight_reader.h"
 
 namespace gemma4 {
 
 class TensorSource {
  public:
   /// Both must outlive the source; weights that it gives point into the checkpoint's files.
-  TensorSource(const Checkpoint& checkpoint, Ops& ops) : checkpoint_(&checkpoint), ops_(&ops) {}
+  TensorSource(const Checkpoint& checkpoint, Ops& ops);
+  TensorSource(const TensorSource&) = delete;
+  TensorSource& operator=(const TensorSource&) = delete;
 
+  /// Whether there is a tensor of this name.
   bool has(const std::string& name) const { return checkpoint_->find(name) != nullptr; }
+  /// Whether there is a matrix of this module, plain or quantised.
+  bool has_matrix(const std::string& module) const { return reader_.has(module); }
 
   /// The tensor `name` of exactly this shape; Error(kModel) naming it otherwise.
   const Tensor& take(const std::string& name, const std::vector<int64_t>& shape);
-  /// A matrix [rows, cols] in F32, BF16 or F16, unprepared.
-  Weight matrix(const std::string& name, int64_t rows, int64_t cols);
+  /// The matrix [rows, cols] of `module` (its tensor is named module + ".weight" when it is plain),
+  /// in whatever format the checkpoint has it, unprepared.
+  Weight matrix(const std::string& module, int64_t rows, int64_t cols);
   /// A vector [size], widened to float32 in the backend's memory.
   Vector vector(const std::string& name, int64_t size);
   /// A tensor of one element.
@@ -40,6 +46,7 @@ class TensorSource {
   const Checkpoint* checkpoint_;
   Ops* ops_;
   std::set<std::string, std::less<>> used_;
+  WeightReader reader_;
   std::vector<std::string> ignored_prefixes_;
 };
 

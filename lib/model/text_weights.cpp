@@ -35,7 +35,7 @@ class LayerLoader {
 
  private:
   Weight matrix(const std::string& module, int64_t rows, int64_t cols) {
-    return source_.matrix(prefix_ + module + ".weight", rows, cols);
+    return source_.matrix(prefix_ + module, rows, cols);
   }
   Vector norm(const std::string& module, int64_t size) {
     return source_.vector(prefix_ + module + ".weight", size);
@@ -55,10 +55,7 @@ class LayerLoader {
     } else {
       // Released files carry these for layers that borrow keys and values: never read.
       for (const char* module : {"k_proj", "v_proj", "k_norm"}) {
-        for (const char* suffix : {".weight", ".weight_packed", ".weight_scale", ".weight_shape",
-                                   ".weight_zero_point"}) {
-          source_.ignore(prefix_ + "self_attn." + module + suffix);
-        }
+        source_.ignore_prefix(prefix_ + "self_attn." + module + ".");
       }
     }
   }
@@ -73,13 +70,22 @@ class LayerLoader {
     w.router.scale = source_.vector(prefix_ + "router.scale", hidden_);
     w.router.per_expert_scale = source_.vector(prefix_ + "router.per_expert_scale", count);
     w.router.top_k = config_.experts_per_token;
-    // Rows 0 ... width-1 of an expert's gate_up block are its gate, the rest its up projection.
-    const Weight gate_up = stacked("experts.gate_up_proj", count, 2 * width, hidden_);
-    const Weight down = stacked("experts.down_proj", count, hidden_, width);
-    for (int64_t e = 0; e < count; ++e) {
-      w.experts.push_back({gate_up.row_slice(2 * width * e, width),
-                           gate_up.row_slice(2 * width * e + width, width),
-                           down.row_slice(hidden_ * e, hidden_)});
+    if (source_.has(prefix_ + "experts.gate_up_proj")) {
+      // Rows 0 ... width-1 of an expert's gate_up block are its gate, the rest its up projection.
+      const Weight gate_up = stacked("experts.gate_up_proj", count, 2 * width, hidden_);
+      const Weight down = stacked("experts.down_proj", count, hidden_, width);
+      for (int64_t e = 0; e < count; ++e) {
+        w.experts.push_back({gate_up.row_slice(2 * width * e, width),
+                             gate_up.row_slice(2 * width * e + width, width),
+                             down.row_slice(hidden_ * e, hidden_)});
+      }
+      return;
+    }
+    for (int64_t e = 0; e < count; ++e) {  // quantised checkpoints name each expert
+      const std::string expert = "experts." + std::to_string(e) + ".";
+      w.experts.push_back({matrix(expert + "gate_proj", width, hidden_),
+                           matrix(expert + "up_proj", width, hidden_),
+                           matrix(expert + "down_proj", hidden_, width)});
     }
   }
 
@@ -128,18 +134,18 @@ TextWeights load_text_weights(TensorSource& source, const TextConfig& config, Op
   const std::string prefix = text_prefix(source);
   const int64_t hidden = config.hidden_size;
   TextWeights w;
-  w.embed_tokens = source.matrix(prefix + "embed_tokens.weight", config.vocab_size, hidden);
-  if (source.has("lm_head.weight")) {
-    w.lm_head = source.matrix("lm_head.weight", config.vocab_size, hidden);
+  w.embed_tokens = source.matrix(prefix + "embed_tokens", config.vocab_size, hidden);
+  if (source.has_matrix("lm_head")) {
+    w.lm_head = source.matrix("lm_head", config.vocab_size, hidden);
   }
   w.norm = source.vector(prefix + "norm.weight", hidden);
   if (config.per_layer_width > 0) {
     const int64_t width = config.per_layer_width;
     const int64_t all = width * config.num_layers();
     w.embed_tokens_per_layer =
-        source.matrix(prefix + "embed_tokens_per_layer.weight", config.per_layer_vocab_size, all);
+        source.matrix(prefix + "embed_tokens_per_layer", config.per_layer_vocab_size, all);
     w.per_layer_model_projection =
-        source.matrix(prefix + "per_layer_model_projection.weight", all, hidden);
+        source.matrix(prefix + "per_layer_model_projection", all, hidden);
     w.per_layer_projection_norm = source.vector(prefix + "per_layer_projection_norm.weight", width);
     ops.prepare(w.per_layer_model_projection);
     ops.prepare(w.embed_tokens_per_layer);

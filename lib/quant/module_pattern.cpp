@@ -1,16 +1,14 @@
 #include "lib/quant/module_pattern.h"
 
-#include "lib/base/error.h"
-
 namespace gemma4 {
 namespace {
 
 constexpr size_t kMaxPatternBytes = 1000;
 constexpr size_t kMaxNameBytes = 1000;
 
-std::regex compile(const std::string& pattern, std::string_view origin) {
+std::regex compile(const std::string& pattern, std::string_view origin, ErrorKind kind) {
   const auto refuse = [&](const std::string& reason) {
-    throw Error(ErrorKind::kModel, "cannot use pattern \"" + printable(pattern, 100) + "\"", origin,
+    throw Error(kind, "cannot use pattern \"" + printable(pattern, 100) + "\"", origin,
                 reason);
   };
   if (pattern.size() > kMaxPatternBytes) refuse("it is longer than 1000 bytes");
@@ -27,8 +25,8 @@ std::regex compile(const std::string& pattern, std::string_view origin) {
 
 }  // namespace
 
-BoundedRegex::BoundedRegex(const std::string& pattern, std::string_view origin)
-    : regex_(compile(pattern, origin)) {}
+BoundedRegex::BoundedRegex(const std::string& pattern, std::string_view origin, ErrorKind kind)
+    : regex_(compile(pattern, origin, kind)) {}
 
 bool BoundedRegex::matches_start(std::string_view name) const {
   return name.size() <= kMaxNameBytes &&
@@ -44,8 +42,9 @@ std::optional<size_t> BoundedRegex::search(std::string_view name) const {
   return static_cast<size_t>(match.position(0));
 }
 
-ModulePattern::ModulePattern(std::string text, std::string_view origin) : text_(std::move(text)) {
-  if (text_.starts_with("re:")) regex_.emplace(text_.substr(3), origin);
+ModulePattern::ModulePattern(std::string text, std::string_view origin, ErrorKind kind)
+    : text_(std::move(text)) {
+  if (text_.starts_with("re:")) regex_.emplace(text_.substr(3), origin, kind);
 }
 
 bool ModulePattern::matches(std::string_view module) const {

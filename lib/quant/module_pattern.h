@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/base/error.h"
+
 namespace gemma4 {
 
 /// A regular expression from a file or a flag, with a bound on its cost: matching takes time
@@ -14,8 +16,9 @@ namespace gemma4 {
 /// 1000 bytes, counted repetition) are refused.
 class BoundedRegex {
  public:
-  /// `origin` names the place in errors. Throws Error(kModel) for a pattern that is refused.
-  BoundedRegex(const std::string& pattern, std::string_view origin);
+  /// `origin` names the place in errors. Throws Error(kind) for a pattern that is refused.
+  BoundedRegex(const std::string& pattern, std::string_view origin,
+               ErrorKind kind = ErrorKind::kModel);
 
   /// Anchored at the start only, like Python's re.match.
   bool matches_start(std::string_view name) const;
@@ -29,7 +32,7 @@ class BoundedRegex {
 /// "re:..." is a regular expression anchored at the start; anything else is a name to be equal to.
 class ModulePattern {
  public:
-  ModulePattern(std::string text, std::string_view origin);
+  ModulePattern(std::string text, std::string_view origin, ErrorKind kind = ErrorKind::kModel);
 
   bool matches(std::string_view module) const;
   const std::string& text() const { return text_; }

@@ -32,6 +32,14 @@ double uniform(uint64_t seed, uint64_t index) {
 }  // namespace
 
 struct BatchRunner::Active {
+  Active(size_t request_index, const GenerationRequest& what, std::unique_ptr<SessionState> own,
+         const RunnerContext& context, const GenerationCallbacks& callbacks)
+      : index(request_index),
+        request(what),
+        own_session(std::move(own)),
+        session(own_session ? own_session.get() : static_cast<SessionState*>(what.session)),
+        answer(request_index, what, context.tokenizer, callbacks) {}
+
   size_t index;
   const GenerationRequest& request;
   std::unique_ptr<SessionState> own_session;  // when the request brings none
@@ -90,17 +98,11 @@ void BatchRunner::admit() {
     if (request.session == nullptr) {
       own = std::make_unique<SessionState>(context_.cache, context_.config.text.sliding_window);
     }
-    SessionState* session = own ? own.get() : static_cast<SessionState*>(request.session);
-    auto active = std::make_unique<Active>(
-        Active{next_request_,
-               request,
-               std::move(own),
-               session,
-               Answer(next_request_, request, context_.tokenizer, callbacks_),
-               {}});
+    auto active =
+        std::make_unique<Active>(next_request_, request, std::move(own), context_, callbacks_);
     ++next_request_;
     // Scoring a prompt needs the logits of all its tokens, so nothing is reused then.
-    active->fed = static_cast<size_t>(session->synchronize(
+    active->fed = static_cast<size_t>(active->session->synchronize(
         request.prompt_logprobs ? std::span(request.prompt).first(1) : std::span(request.prompt)));
     GenerationResult& result = active->answer.result();
     result.prompt_tokens = static_cast<int64_t>(request.prompt.size());

@@ -40,6 +40,11 @@ class Reader {
     return result;
   }
 
+  template <typename T>
+  T get(const element& value, const std::string& name) const {
+    return get<T>(simdjson::simdjson_result<element>(element(value)), name);
+  }
+
   std::string string_of(simdjson::simdjson_result<element> value, const std::string& name) const {
     return std::string(get<std::string_view>(value, name));
   }
@@ -133,7 +138,7 @@ void Reader::read_vocabulary(const object& model, const array& added) {
     }
   }
   for (const auto token : added) {
-    read_added_token(get<object>(simdjson::simdjson_result<element>(token), "added token"));
+    read_added_token(get<object>(token, "added token"));
   }
   const size_t used = file_.ids.size();
   for (size_t id = 0; id < used; ++id) {
@@ -227,7 +232,7 @@ void Reader::read_merges(const object& model) {
       left = get<std::string_view>(pair.at(0), "merge");
       right = get<std::string_view>(pair.at(1), "merge");
     } else {  // older files: "left right"
-      const auto text = get<std::string_view>(simdjson::simdjson_result<element>(merge), "merge");
+      const auto text = get<std::string_view>(merge, "merge");
       const size_t space = text.find(' ');
       if (space == text.npos || text.find(' ', space + 1) != text.npos) {
         refuse("a merge is not of two pieces");
@@ -272,7 +277,7 @@ TokenizerFile Reader::read(const std::string& text) {
   if (failure != simdjson::SUCCESS) {
     refuse("not valid JSON", simdjson::error_message(failure));
   }
-  const auto root = get<object>(simdjson::simdjson_result<element>(document), "document");
+  const auto root = get<object>(document, "document");
   // truncation and padding shape training batches, not the ids of a text.
   check_keys(root,
              {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer",

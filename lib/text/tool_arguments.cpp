@@ -205,7 +205,7 @@ Json Scanner::members(const Json* schema) {
     if (added) {
       members.push_back({key, std::move(value)});
     } else {
-      members[place->second].second = std::move(value);
+      (members.begin() + static_cast<ptrdiff_t>(place->second))->second = std::move(value);
     }
   };
   const Json* properties = find(schema, "properties");

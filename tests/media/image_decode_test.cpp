@@ -58,6 +58,7 @@ TEST_CASE("lossless formats give exactly the pixels that went in") {
   for (const auto& [flags, name] : std::vector<Case>{{"", "a.png"},
                                                      {"-interlace PNG", "adam7.png"},
                                                      {"-define png:bit-depth=16", "deep.png"},
+                                                     {"-alpha on -define png:bit-depth=16", "rgba64.png"},
                                                      {"", "a.bmp"},
                                                      {"", "a.tif"},
                                                      {"-compress LZW", "lzw.tif"},
@@ -116,11 +117,14 @@ TEST_CASE("every grey level becomes the same level of red, green and blue") {
   write_bytes(folder.file("grey.pgm"), "P5\n256 1\n255\n" + levels);
   run_command("convert " + folder.file("grey.pgm") + " -colorspace Gray " +
               folder.file("grey.png"));
+  run_command("convert " + folder.file("grey.pgm") + " -define png:bit-depth=16 " +
+              folder.file("grey16.png"));
   run_command("convert " + folder.file("grey.pgm") + " -threshold 50% -monochrome " +
               folder.file("two.png"));
   const Image grey = decode_file(folder.file("grey.png"));
   REQUIRE(grey.rgb.size() == 256 * 3);
   for (int i = 0; i < 256 * 3; ++i) REQUIRE(grey.rgb[static_cast<size_t>(i)] == i / 3);
+  CHECK(decode_file(folder.file("grey16.png")).rgb == grey.rgb);
   const Image two = decode_file(folder.file("two.png"));
   CHECK(two.rgb.front() == 0);
   CHECK(two.rgb.back() == 255);

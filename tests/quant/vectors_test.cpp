@@ -296,8 +296,9 @@ TEST_CASE("the grid rule finds the grid of QAT weights in every group") {
     for (size_t g = 0; g < steps.size(); ++g) {
       if (steps[g] == 0.0f || g == 24) continue;  // the group of zeros
       const float step = scale_at(*result.matrix, static_cast<int64_t>(g / 6), static_cast<int64_t>(g % 6));
-      const float ratio = std::fabs(steps[g] / step);  // a grid twice as fine fits as well
-      CHECK(std::fabs(ratio - std::round(ratio)) < 0.01f);
+      // A grid twice as fine fits as well; the step found is the least-squares one.
+      const float ratio = std::fabs(steps[g] / step);
+      CHECK(std::fabs(ratio - std::round(ratio)) < 0.02f);
     }
   }
 }

@@ -106,7 +106,13 @@ struct MacroDefinition {
 };
 
 /// Symbols that the engine itself gives a meaning.
-enum KnownSymbol : Symbol { kLoopSymbol, kVarargsSymbol, kKwargsSymbol, kCallerSymbol, kBlockSymbol };
+enum KnownSymbol : Symbol {
+  kLoopSymbol,
+  kVarargsSymbol,
+  kKwargsSymbol,
+  kCallerSymbol,
+  kBlockSymbol
+};
 
 struct Program {
   Body body;

@@ -58,8 +58,7 @@ Value Interpreter::call(const Value& callee, Arguments arguments) {
     case Kind::kMacro:
       return call_macro(*callee.as_macro(), std::move(arguments));
     case Kind::kMethod:
-      return call_method(*callee.as_method().receiver, callee.as_method().name, arguments,
-                         budget_);
+      return call_method(*callee.as_method().receiver, callee.as_method().name, arguments, budget_);
     case Kind::kFunction:
       return call_function(callee.function_name(), arguments);
     case Kind::kUndefined:

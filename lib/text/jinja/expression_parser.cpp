@@ -215,8 +215,8 @@ Expr ExpressionParser::parse_sum() {
   Expr left = parse_concatenation();
   while (is_operator("+") || is_operator("-")) {
     const Token op = next();
-    left = make(Expr::Kind::kArithmetic, operands_of(std::move(left), parse_concatenation()),
-                op.line);
+    left =
+        make(Expr::Kind::kArithmetic, operands_of(std::move(left), parse_concatenation()), op.line);
     left.name = op.text;
   }
   return left;
@@ -361,13 +361,13 @@ Expr ExpressionParser::parse_subscript(Expr object) {
   const int line = next().line;
   std::vector<Expr> parts;
   const auto part = [&] {
-    return is_operator(":") || is_operator("]") ? literal(Value::none(), line)
-                                                : parse_expression();
+    return is_operator(":") || is_operator("]") ? literal(Value::none(), line) : parse_expression();
   };
   if (is_operator("]")) fail("expected a subscript");
   parts.push_back(part());
   const bool is_slice = is_operator(":");
-  while (is_slice && parts.size() < 3) parts.push_back(skip_operator(":") ? part() : literal(Value::none(), line));
+  while (is_slice && parts.size() < 3)
+    parts.push_back(skip_operator(":") ? part() : literal(Value::none(), line));
   expect_operator("]");
   parts.insert(parts.begin(), std::move(object));
   return make(is_slice ? Expr::Kind::kSlice : Expr::Kind::kSubscript, std::move(parts), line);

@@ -205,8 +205,8 @@ void Interpreter::assign(const Target& target, Value value) {
 Value Interpreter::make_macro(const std::shared_ptr<const MacroDefinition>& definition) {
   budget_.allocate(sizeof(MacroObject) + sizeof(Scope));
   captured_scopes_.push_back(scope_);
-  return Value(Value::Data(
-      std::shared_ptr<const MacroObject>(std::make_shared<MacroObject>(MacroObject{definition, scope_}))));
+  return Value(Value::Data(std::shared_ptr<const MacroObject>(
+      std::make_shared<MacroObject>(MacroObject{definition, scope_}))));
 }
 
 void Interpreter::execute_call_block(const Statement& statement) {

@@ -223,8 +223,8 @@ class Lexer {
     }
     add(is_float ? Token::Kind::kFloat : Token::Kind::kInteger, "");
     if (is_float) {
-      const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(),
-                                          tokens_.back().real);
+      const auto parsed =
+          std::from_chars(digits.data(), digits.data() + digits.size(), tokens_.back().real);
       if (parsed.ec != std::errc{}) fail("number out of range");
     } else {
       if (digits.size() > 37) fail("number out of range");

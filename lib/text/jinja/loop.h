@@ -11,8 +11,8 @@ struct LoopState {
 
   Elements items;
   size_t index0 = 0;
-  int level = 0;          // loops around this one
-  int depth = 0;          // nesting of the value, see nesting()
+  int level = 0;  // loops around this one
+  int depth = 0;  // nesting of the value, see nesting()
 };
 
 /// loop.index, loop.last ...; an undefined value for names that a loop does not have.

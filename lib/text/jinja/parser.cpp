@@ -88,8 +88,7 @@ class Parser {
     if (tag == "with") return body.push_back(parse_with());
     if (tag == "break" || tag == "continue") {
       if (loops_ == 0) throw SyntaxFailure("'" + tag + "' outside a loop", line);
-      body.push_back(
-          make(tag == "break" ? Statement::Kind::kBreak : Statement::Kind::kContinue));
+      body.push_back(make(tag == "break" ? Statement::Kind::kBreak : Statement::Kind::kContinue));
       return end_tag();
     }
     if (tag == "generation") {

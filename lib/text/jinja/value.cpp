@@ -221,7 +221,8 @@ bool contains(const Value& container, const Value& element, Budget& budget) {
       throw Failure("`in` a string needs a string, not " + std::string(kind_name(element)));
     }
     budget.step(container.as_text().size() / 64);
-    return find_text(container.as_text().view(), element.as_text().view()) != std::string_view::npos;
+    return find_text(container.as_text().view(), element.as_text().view()) !=
+           std::string_view::npos;
   }
   if (container.is(Kind::kMap)) {
     budget.step();

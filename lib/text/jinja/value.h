@@ -88,10 +88,10 @@ enum class Kind {
 
 class Value {
  public:
-  using Data =
-      std::variant<Undefined, None, bool, Integer, double, Text, std::shared_ptr<const List>, Range,
-                   std::shared_ptr<const Map>, std::shared_ptr<Namespace>,
-                   std::shared_ptr<LoopState>, std::shared_ptr<const MacroObject>, Method, Function>;
+  using Data = std::variant<Undefined, None, bool, Integer, double, Text,
+                            std::shared_ptr<const List>, Range, std::shared_ptr<const Map>,
+                            std::shared_ptr<Namespace>, std::shared_ptr<LoopState>,
+                            std::shared_ptr<const MacroObject>, Method, Function>;
 
   Value() = default;  // undefined
   Value(Data data) : data_(std::move(data)) {}
@@ -104,7 +104,9 @@ class Value {
   static Value string(std::string_view text, bool trusted) {
     return string(Text(std::string(text), trusted));
   }
-  static Value undefined(std::string_view name) { return Value(Data(Undefined{std::string(name)})); }
+  static Value undefined(std::string_view name) {
+    return Value(Data(Undefined{std::string(name)}));
+  }
   /// Throws Failure when the elements are nested too deeply; charges the budget for them.
   static Value list(std::vector<Value> items, Budget& budget, bool tuple = false);
   static Value map(Map entries, Budget& budget);
@@ -117,7 +119,9 @@ class Value {
 
   // The content; the kind must be the right one.
   bool as_boolean() const { return std::get<bool>(data_); }
-  Integer as_integer() const { return is(Kind::kBoolean) ? as_boolean() : std::get<Integer>(data_); }
+  Integer as_integer() const {
+    return is(Kind::kBoolean) ? as_boolean() : std::get<Integer>(data_);
+  }
   double as_double() const {
     return is(Kind::kFloat) ? std::get<double>(data_) : static_cast<double>(as_integer());
   }

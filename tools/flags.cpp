@@ -1,0 +1,141 @@
+#include "tools/flags.h"
+
+#include <cstdlib>
+#include <random>
+
+#include "lib/base/error.h"
+#include "lib/base/log.h"
+#include "tools/command_line.h"
+
+namespace gemma4 {
+
+const char* const kExitCodesHelp =
+    "Exit codes: 0 done, 1 internal failure, 2 usage, 3 model, 4 input, 5 memory, device or disk,\n"
+    "6 answer unusable, 130 interrupted, 143 terminated.";
+
+void ModelFlags::add_to(CLI::App& app) {
+  const char* group = "Model";
+  add_value(app, "-m,--model", model, "MODEL",
+            "directory, Hub id org/name[@revision] in the local cache,\n"
+            "or e2b e4b 12b 26b-a4b 31b; default: $GEMMA4_MODEL")
+      ->group(group);
+  add_value(app, "--device", device, "auto|cpu|reference",
+            "where to compute; auto: the fastest that is there")
+      ->check(CLI::IsMember({"auto", "cpu", "reference"}))
+      ->group(group);
+  add_value(app, "-t,--threads", threads, "N", "default: physical cores")
+      ->transform(count_between(1, 4096))
+      ->group(group);
+  add_value(app, "-c,--context", context, "N",
+            "most tokens of prompt and answer (8k = 8192);\ndefault: the model's limit")
+      ->transform(count_between(1, int64_t{1} << 31))
+      ->group(group);
+  add_value(app, "--kv-cache-dtype", kv_cache_dtype, "bf16|f32", "keys and values are kept as")
+      ->check(CLI::IsMember({"bf16", "f32"}))
+      ->group(group);
+  add_switch(app, "--exact-activations", exact_activations,
+             "never round activations for speed")
+      ->group(group);
+  add_switch(app, "--plan", plan, "print the memory plan and exit; with --json: in bytes")
+      ->group(group);
+}
+
+std::string ModelFlags::name() const {
+  if (!model.empty()) return model;
+  const char* from_environment = std::getenv("GEMMA4_MODEL");
+  return from_environment == nullptr ? "" : from_environment;
+}
+
+EngineOptions ModelFlags::engine_options() const {
+  EngineOptions options;
+  options.device = device;
+  options.threads = threads;
+  options.context = context;
+  options.kv_cache_dtype = kv_cache_dtype == "f32" ? Dtype::kF32 : Dtype::kBf16;
+  options.exact_activations = exact_activations;
+  return options;
+}
+
+void SamplingFlags::add_to(CLI::App& app) {
+  const char* group = "Sampling (defaults: the checkpoint's generation_config.json)";
+  add_value(app, "-n,--max-tokens", max_tokens, "N",
+            "most tokens of the answer; default: what the context holds")
+      ->transform(count_between(0, int64_t{1} << 31))
+      ->group(group);
+  add_value(app, "--temperature,--temp", temperature, "X", "0: always the likeliest token")
+      ->check(number_between(0, 100))
+      ->group(group);
+  add_value(app, "--top-k", top_k, "N", "draw from the N likeliest tokens; 0: off")
+      ->transform(count_between(0, INT32_MAX))
+      ->group(group);
+  add_value(app, "--top-p", top_p, "X", "draw from the likeliest tokens that sum to X; 1: off")
+      ->check(number_between(0, 1))
+      ->group(group);
+  add_value(app, "--min-p", min_p, "X", "drop tokens below X times the likeliest; 0: off")
+      ->check(number_between(0, 1))
+      ->group(group);
+  add_value(app, "--repetition-penalty", repetition_penalty, "X",
+            "divide logits of tokens seen before; 1: off")
+      ->check(number_between(0.01, 100))
+      ->group(group);
+  add_value(app, "--presence-penalty", presence_penalty, "X",
+            "subtract once from tokens in the answer; 0: off")
+      ->check(number_between(-100, 100))
+      ->group(group);
+  add_value(app, "--frequency-penalty", frequency_penalty, "X",
+            "subtract per occurrence in the answer; 0: off")
+      ->check(number_between(-100, 100))
+      ->group(group);
+  add_value(app, "--seed", seed, "N", "same seed, same answer; default: random, told in the JSON")
+      ->group(group);
+  add_list(app, "--stop", stop, "TEXT", "end the answer before TEXT (repeatable)")
+      ->check(CLI::Validator(
+          [](std::string& text) { return text.empty() ? "--stop: the text is empty" : ""; }, ""))
+      ->group(group);
+}
+
+SamplingParams SamplingFlags::params(const GenerationDefaults& defaults) const {
+  SamplingParams params;
+  params.temperature = temperature.value_or(defaults.temperature);
+  params.top_k = top_k.value_or(defaults.top_k);
+  params.top_p = top_p.value_or(defaults.top_p);
+  params.min_p = min_p.value_or(params.min_p);
+  params.repetition_penalty = repetition_penalty.value_or(params.repetition_penalty);
+  params.presence_penalty = presence_penalty.value_or(params.presence_penalty);
+  params.frequency_penalty = frequency_penalty.value_or(params.frequency_penalty);
+  return params;
+}
+
+uint64_t random_seed() {
+  std::random_device device;
+  const uint64_t high = device();
+  return ((high << 32) | device()) >> 11;  // 53 bits
+}
+
+void ThinkingFlags::add_to(CLI::App& app) {
+  add_switch(app, "--think", think, "let the model reason before it answers")->group("Thinking");
+  add_value(app, "--thinking", display, "hide|show|stderr",
+            "what to do with the reasoning; default: show it dimmed\non a terminal, else hide")
+      ->check(CLI::IsMember({"hide", "show", "stderr"}))
+      ->group("Thinking");
+}
+
+void OutputFlags::add_to(CLI::App& app) {
+  const char* group = "Output";
+  add_value(app, "-o,--output", output, "FILE", "write there instead; the file appears when whole")
+      ->group(group);
+  add_switch(app, "-q,--quiet", quiet, "no warnings, no progress")->group(group);
+  add_switch(app, "-v,--verbose", verbose, "say on stderr what is used")->group(group);
+  add_switch(app, "--stats", stats, "times and memory on stderr")->group(group);
+  add_value(app, "--color", color, "auto|always|never", "default auto: on a terminal, unless NO_COLOR")
+      ->check(CLI::IsMember({"auto", "always", "never"}))
+      ->group(group);
+}
+
+void OutputFlags::apply() const {
+  if (quiet && verbose) throw Error(ErrorKind::kUsage, "--quiet and --verbose exclude each other");
+  if (quiet) set_log_level(LogLevel::kQuiet);
+  if (verbose) set_log_level(LogLevel::kInfo);
+}
+
+}  // namespace gemma4

@@ -1,0 +1,46 @@
+#include "tools/stats.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+namespace gemma4 {
+namespace {
+
+std::string rate(int64_t tokens, double ms) {
+  if (tokens <= 0 || ms <= 0.0) return "- tok/s";
+  return fmt::format("{:.1f} tok/s", 1000.0 * static_cast<double>(tokens) / ms);
+}
+
+}  // namespace
+
+std::string stats_text(double load_ms, std::span<const GenerationResult> results) {
+  GenerationResult sum;
+  int64_t intervals = 0;  // between tokens of the same answer
+  for (const GenerationResult& result : results) {
+    sum.prompt_tokens += result.prompt_tokens;
+    sum.cached_tokens += result.cached_tokens;
+    sum.completion_tokens += result.completion_tokens;
+    sum.prefill_ms += result.prefill_ms;
+    sum.decode_ms += result.decode_ms;
+    sum.ttft_ms += result.ttft_ms;
+    intervals += std::max<int64_t>(0, result.completion_tokens - 1);
+  }
+  const double count = std::max<double>(1.0, static_cast<double>(results.size()));
+  rusage usage = {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  std::string text = fmt::format("load:   {:.0f} ms\n", load_ms);
+  if (results.size() > 1) text += fmt::format("answers: {}; rates are per answer\n", results.size());
+  text += fmt::format("prompt: {} tokens, {} reused, {}, first token after {:.0f} ms\n",
+                      sum.prompt_tokens, sum.cached_tokens,
+                      rate(sum.prompt_tokens - sum.cached_tokens, sum.prefill_ms),
+                      sum.ttft_ms / count);
+  text += fmt::format("reply:  {} tokens, {}\n", sum.completion_tokens,
+                      rate(intervals, sum.decode_ms));
+  text += fmt::format("memory: peak {:.2f} GiB\n",
+                      static_cast<double>(usage.ru_maxrss) / (1 << 20));
+  return text;
+}
+
+}  // namespace gemma4
