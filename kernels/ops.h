@@ -1,4 +1,4 @@
-// The contract between the model and the machine: every operation a text decoder needs, once.
+// The contract between the model and the machine: every operation a model needs, once.
 //
 // The model is written over this interface; kernels/reference (the oracle), kernels/cpu and
 // kernels/cuda implement it. Activations are matrices [rows, cols] in the backend's memory and in
@@ -15,41 +15,13 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/matrix.h"
 #include "kernels/sampling.h"
 #include "kernels/step.h"
+#include "kernels/tower.h"
 #include "kernels/weight.h"
 
 namespace gemma4 {
-
-/// A view of activations in the backend's memory, row-major and dense.
-struct Matrix {
-  void* data = nullptr;
-  Dtype dtype = Dtype::kF32;
-  int64_t rows = 0;
-  int64_t cols = 0;
-
-  /// The first `count` rows.
-  Matrix first(int64_t count) const { return {data, dtype, count, cols}; }
-  float* f32() const { return static_cast<float*>(data); }
-  float* row(int64_t index) const { return f32() + index * cols; }
-};
-
-/// Memory of a backend, freed with it.
-class Buffer {
- public:
-  virtual ~Buffer() = default;
-  virtual void* data() = 0;
-  virtual size_t size() const = 0;
-};
-
-/// Small constants (norm weights, scales) in the backend's memory, always float32.
-struct Vector {
-  std::shared_ptr<Buffer> buffer;
-  const float* data = nullptr;
-  int64_t size = 0;
-
-  bool empty() const { return size == 0; }
-};
 
 /// Rotation of head dimension pairs (j, j + head_dim/2) by position * inverse_frequency[j]
 /// (spec 2.7). A frequency of 0 leaves its pair as it is.
@@ -188,6 +160,56 @@ class Ops {
 
   /// One id a row of logits [rows, vocab], written to host memory. The logits stay as they are.
   virtual void sample(Matrix logits, std::span<const SampleRow> rows, int32_t* tokens) = 0;
+
+  // --- the vision and audio towers (spec vision-audio-video.md); matrices are float32
+  // --------------
+
+  /// out_i = clamp(W_i clamp(x, input bounds_i), output bounds_i) + bias_i.
+  virtual void clipped_linear(Matrix x, std::span<const ClippedTarget> targets) = 0;
+
+  /// x += branch, in place; then normed = rms_norm(x) * next_norm.
+  virtual void add_residual(Matrix x, Matrix branch, const Vector& next_norm, float eps,
+                            Matrix normed) = 0;
+
+  /// See ClippedMlp.
+  virtual void clipped_mlp(Matrix x, const ClippedMlp& weights, Matrix out) = 0;
+
+  /// out = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias, per row; the variance divides
+  /// by the number of columns. `out` may be `x`.
+  virtual void layer_norm(Matrix x, const Vector& weight, const Vector& bias, float eps,
+                          Matrix out) = 0;
+
+  /// x[r] += table[rows[2 r]] + table[rows[2 r + 1]]: the position embeddings of both axes.
+  virtual void add_table_rows(Matrix x, const Weight& table, std::span<const int32_t> rows) = 0;
+
+  /// Per head: x = rms_norm(x) * weight, then each half of the head is rotated on its own: pairs
+  /// (j, j + head_dim/4) of the first half by the angles of columns [0, head_dim/4) of `cosine` and
+  /// `sine` [rows, head_dim/2], those of the second half by the other columns (2.5). x is
+  /// [rows, heads * head_dim], in place.
+  virtual void head_norm_rope_2d(Matrix x, int32_t head_dim, const Vector& weight, float eps,
+                                 Matrix cosine, Matrix sine) = 0;
+
+  /// x is a grid of x.rows / columns rows, row-major; out row (oy, ox) is the mean over a square of
+  /// kernel x kernel of them, times `scale`; then (out - bias) * factor unless these are empty
+  /// (2.7). Both sides of the grid are multiples of `kernel`.
+  virtual void pool(Matrix x, int64_t columns, int32_t kernel, float scale, const Vector& bias,
+                    const Vector& factor, Matrix out) = 0;
+
+  /// x is [time, frequencies * stage.channels], channels innermost; out is
+  /// [ceil(time / 2), ceil(frequencies / 2) * stage.weight.rows]. See Subsampling.
+  virtual void subsample(Matrix x, const Subsampling& stage, Matrix out) = 0;
+
+  /// out[t, h] = sum_j softmax_j(s_j) v[j, h], s_j = cap(q' . (k[j, h] key_scale + relative_keys[t
+  /// - j, h])), q' = q[t, h] * query_scale, cap(s) = softcap tanh(s / softcap), over the keys j of
+  /// the row's own clip with 0 <= t - j < left_keys. All matrices are [rows, heads * head_dim].
+  virtual void relative_attention(Matrix q, Matrix k, Matrix v, const RelativeAttention& attention,
+                                  std::span<const RowSpan> clips, Matrix out) = 0;
+
+  /// u = x[:, :channels] * sigmoid(x[:, channels:]); c[t] = sum_j kernel[j] * u[t - taps + 1 + j]
+  /// within the row's own clip (zeros before it); out = silu(rms_norm(c) * norm).
+  /// x is [rows, 2 * channels], out [rows, channels].
+  virtual void light_conv(Matrix x, const LightConv& conv, std::span<const RowSpan> clips,
+                          Matrix out) = 0;
 };
 
 }  // namespace gemma4

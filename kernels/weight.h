@@ -25,6 +25,7 @@ struct Weight {
   int64_t cols = 0;
   Tensor dense;  // F32, BF16 or F16
   std::shared_ptr<const QuantizedMatrix> quantized;
+  std::shared_ptr<const void> owner;     // of dense bytes made while loading; null: a mapped file
   std::shared_ptr<WeightLayout> layout;  // set by Ops::prepare
 
   bool empty() const { return rows == 0; }

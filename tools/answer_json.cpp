@@ -106,9 +106,8 @@ Json event_json(const OutputEvent& event, size_t call_index) {
 }
 
 Json stats_event_json(const AnswerContext& context, const GenerationResult& result) {
-  return {{"type", "stats"},
-          {"usage", usage_json(result)},
-          {"timings", timings_json(context, result)}};
+  return {
+      {"type", "stats"}, {"usage", usage_json(result)}, {"timings", timings_json(context, result)}};
 }
 
 Json end_event_json(const AnswerContext& context, const GenerationRequest& request,

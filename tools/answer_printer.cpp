@@ -14,9 +14,9 @@ AnswerPrinter::AnswerPrinter(Output& output, const ThinkingFlags& thinking,
     : output_(output),
       dim_output_(uses_color(output.descriptor(), color)),
       dim_stderr_(uses_color(2, color)) {
-  display_ = thinking.display == "show"     ? Display::kShow
-             : thinking.display == "stderr" ? Display::kStderr
-             : thinking.display == "hide"   ? Display::kHide
+  display_ = thinking.display == "show"         ? Display::kShow
+             : thinking.display == "stderr"     ? Display::kStderr
+             : thinking.display == "hide"       ? Display::kHide
              : is_terminal(output.descriptor()) ? Display::kShow
                                                 : Display::kHide;
 }
@@ -124,7 +124,8 @@ std::string first_fenced_block(const std::string& text) {
     const bool is_fence = start <= 3 && run >= 3 && (mark == '`' || mark == '~');
     const std::string rest = line.substr(start + run);
     if (fence.empty()) {
-      if (is_fence && !(mark == '`' && rest.find('`') != rest.npos)) fence = line.substr(start, run);
+      if (is_fence && !(mark == '`' && rest.find('`') != rest.npos))
+        fence = line.substr(start, run);
     } else if (is_fence && mark == fence[0] && run >= fence.size() &&
                rest.find_first_not_of(" \t\r") == rest.npos) {
       return block;

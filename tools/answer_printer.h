@@ -9,7 +9,8 @@
 
 namespace gemma4 {
 
-/// Where reasoning goes. The answer text goes to the output, and is followed by exactly one newline.
+/// Where reasoning goes. The answer text goes to the output, and is followed by exactly one
+/// newline.
 class AnswerPrinter {
  public:
   AnswerPrinter(Output& output, const ThinkingFlags& thinking, const std::string& color);
@@ -41,7 +42,7 @@ class AnswerPrinter {
   bool dim_output_;
   bool dim_stderr_;
   Part part_ = Part::kNothing;
-  std::string held_;       // newlines at the end of what is written
+  std::string held_;  // newlines at the end of what is written
   bool wrote_ids_ = false;
 };
 

@@ -33,8 +33,7 @@ void ModelFlags::add_to(CLI::App& app) {
   add_value(app, "--kv-cache-dtype", kv_cache_dtype, "bf16|f32", "keys and values are kept as")
       ->check(CLI::IsMember({"bf16", "f32"}))
       ->group(group);
-  add_switch(app, "--exact-activations", exact_activations,
-             "never round activations for speed")
+  add_switch(app, "--exact-activations", exact_activations, "never round activations for speed")
       ->group(group);
   add_switch(app, "--plan", plan, "print the memory plan and exit; with --json: in bytes")
       ->group(group);
@@ -127,7 +126,8 @@ void OutputFlags::add_to(CLI::App& app) {
   add_switch(app, "-q,--quiet", quiet, "no warnings, no progress")->group(group);
   add_switch(app, "-v,--verbose", verbose, "say on stderr what is used")->group(group);
   add_switch(app, "--stats", stats, "times and memory on stderr")->group(group);
-  add_value(app, "--color", color, "auto|always|never", "default auto: on a terminal, unless NO_COLOR")
+  add_value(app, "--color", color, "auto|always|never",
+            "default auto: on a terminal, unless NO_COLOR")
       ->check(CLI::IsMember({"auto", "always", "never"}))
       ->group(group);
 }

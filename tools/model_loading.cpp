@@ -25,8 +25,8 @@ int64_t planned_positions(int64_t prompt, int64_t max_tokens) {
 
 void print_plan(const MemoryPlan& plan, bool json, Output& output) {
   const std::pair<const char*, uint64_t> rows[] = {
-      {"weights", plan.weights}, {"kv_full", plan.kv_full}, {"kv_ring", plan.kv_ring},
-      {"scratch", plan.scratch}, {"media", plan.media},     {"total", plan.total()},
+      {"weights", plan.weights},    {"kv_full", plan.kv_full}, {"kv_ring", plan.kv_ring},
+      {"scratch", plan.scratch},    {"media", plan.media},     {"total", plan.total()},
       {"available", plan.available}};
   if (json) {
     Json object;
@@ -45,8 +45,8 @@ std::unique_ptr<Engine> load_engine(const EngineOptions& options, int64_t positi
                                     bool show_progress) {
   require_memory(plan_memory(options, positions));
   Progress progress("loading the model", show_progress);
-  auto engine = Engine::load(
-      options, [&](int64_t done, int64_t total) { progress.update(done, total); });
+  auto engine =
+      Engine::load(options, [&](int64_t done, int64_t total) { progress.update(done, total); });
   log_info(fmt::format("device: {}, context: {}", engine->device(), engine->context()));
   return engine;
 }

@@ -46,8 +46,7 @@ void Output::write(std::string_view text) {
     } else if (errno == EPIPE) {
       throw ClosedPipe();
     } else if (errno != EINTR) {
-      throw Error(ErrorKind::kResource, "cannot write to", "standard output",
-                  std::strerror(errno));
+      throw Error(ErrorKind::kResource, "cannot write to", "standard output", std::strerror(errno));
     }
   }
 }

@@ -94,9 +94,8 @@ std::vector<TokenId> parse_token_ids(std::string_view text, std::string_view ori
     TokenId id = 0;
     const auto [stop, error] = std::from_chars(text.data() + at, text.data() + end, id);
     if (error != std::errc() || stop != text.data() + end || id < 0) {
-      throw Error(ErrorKind::kInput,
-                  "not a token id: " + printable(text.substr(at, end - at), 40), origin,
-                  "give whole numbers, as 2,105,2364 or [2, 105, 2364]");
+      throw Error(ErrorKind::kInput, "not a token id: " + printable(text.substr(at, end - at), 40),
+                  origin, "give whole numbers, as 2,105,2364 or [2, 105, 2364]");
     }
     ids.push_back(id);
     at = end;
@@ -137,7 +136,8 @@ Json checked_tools(const Json& tools, std::string_view origin) {
     const std::string which = fmt::format("tool {} ", i);
     if (!tool.is_object()) fail(which + "is not an object");
     if (tool.value("type", Json("function")) != "function") fail(which + "is not a function");
-    if (!tool.contains("function") || !tool["function"].is_object()) fail(which + "has no function");
+    if (!tool.contains("function") || !tool["function"].is_object())
+      fail(which + "has no function");
     Json& function = tool["function"];
     if (!function.contains("name") || !function["name"].is_string()) fail(which + "has no name");
     if (!function.contains("parameters")) continue;

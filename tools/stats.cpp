@@ -31,15 +31,16 @@ std::string stats_text(double load_ms, std::span<const GenerationResult> results
   rusage usage = {};
   ::getrusage(RUSAGE_SELF, &usage);
   std::string text = fmt::format("load:   {:.0f} ms\n", load_ms);
-  if (results.size() > 1) text += fmt::format("answers: {}; rates are per answer\n", results.size());
-  text += fmt::format("prompt: {} tokens, {} reused, {}, first token after {:.0f} ms\n",
-                      sum.prompt_tokens, sum.cached_tokens,
-                      rate(sum.prompt_tokens - sum.cached_tokens, sum.prefill_ms),
-                      sum.ttft_ms / count);
-  text += fmt::format("reply:  {} tokens, {}\n", sum.completion_tokens,
-                      rate(intervals, sum.decode_ms));
-  text += fmt::format("memory: peak {:.2f} GiB\n",
-                      static_cast<double>(usage.ru_maxrss) / (1 << 20));
+  if (results.size() > 1)
+    text += fmt::format("answers: {}; rates are per answer\n", results.size());
+  text +=
+      fmt::format("prompt: {} tokens, {} reused, {}, first token after {:.0f} ms\n",
+                  sum.prompt_tokens, sum.cached_tokens,
+                  rate(sum.prompt_tokens - sum.cached_tokens, sum.prefill_ms), sum.ttft_ms / count);
+  text +=
+      fmt::format("reply:  {} tokens, {}\n", sum.completion_tokens, rate(intervals, sum.decode_ms));
+  text +=
+      fmt::format("memory: peak {:.2f} GiB\n", static_cast<double>(usage.ru_maxrss) / (1 << 20));
   return text;
 }
 

@@ -11,6 +11,7 @@
 #include "kernels/cpu/products.h"
 #include "kernels/cpu/sampler.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/tower_ops.h"
 #include "kernels/host_buffer.h"
 #include "lib/base/cpu_features.h"
 #include "lib/base/error.h"
@@ -23,9 +24,13 @@ namespace {
 KernelTable kernels_of_this_cpu(CpuLevel at_most) {
   const CpuFeatures& features = cpu_features();
   if (features.avx512 && at_most >= CpuLevel::kAvx512) {
-    return {row_kernels_avx512(), product_kernels_avx512(), attention_kernels_avx512()};
+    return {row_kernels_avx512(), product_kernels_avx512(), attention_kernels_avx512(),
+            tower_kernels_avx512()};
   }
-  if (features.avx2) return {row_kernels_avx2(), product_kernels_avx2(), attention_kernels_avx2()};
+  if (features.avx2) {
+    return {row_kernels_avx2(), product_kernels_avx2(), attention_kernels_avx2(),
+            tower_kernels_avx2()};
+  }
   throw Error(ErrorKind::kResource, "this CPU cannot run the cpu backend", features.brand,
               "it needs AVX2, FMA and F16C; use --device reference or cuda");
 }
@@ -52,7 +57,8 @@ class CpuOps : public Ops {
   explicit CpuOps(const CpuOptions& options)
       : kernels_(kernels_of_this_cpu(options.at_most)),
         products_(kernels_, options.exact_activations),
-        attention_(kernels_) {}
+        attention_(kernels_),
+        towers_(kernels_, products_) {}
 
   std::string_view name() const override { return "cpu"; }
 
@@ -154,8 +160,8 @@ class CpuOps : public Ops {
     for_rows(x.rows, x.cols, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         kernels_.rows.close_block(x.row(r), branch.row(r), post_norm.data, eps, scale,
-                                  next_norm.data,
-                                  normed.data == nullptr ? nullptr : normed.row(r), x.cols);
+                                  next_norm.data, normed.data == nullptr ? nullptr : normed.row(r),
+                                  x.cols);
       }
     });
   }
@@ -275,6 +281,52 @@ class CpuOps : public Ops {
     });
   }
 
+  void clipped_linear(Matrix x, std::span<const ClippedTarget> targets) override {
+    towers_.clipped_linear(x, targets);
+  }
+
+  void add_residual(Matrix x, Matrix branch, const Vector& next_norm, float eps,
+                    Matrix normed) override {
+    towers_.add_residual(x, branch, next_norm, eps, normed);
+  }
+
+  void clipped_mlp(Matrix x, const ClippedMlp& weights, Matrix out) override {
+    towers_.clipped_mlp(x, weights, out);
+  }
+
+  void layer_norm(Matrix x, const Vector& weight, const Vector& bias, float eps,
+                  Matrix out) override {
+    towers_.layer_norm(x, weight, bias, eps, out);
+  }
+
+  void add_table_rows(Matrix x, const Weight& table, std::span<const int32_t> rows) override {
+    towers_.add_table_rows(x, table, rows);
+  }
+
+  void head_norm_rope_2d(Matrix x, int32_t head_dim, const Vector& weight, float eps, Matrix cosine,
+                         Matrix sine) override {
+    towers_.head_norm_rope_2d(x, head_dim, weight, eps, cosine, sine);
+  }
+
+  void pool(Matrix x, int64_t columns, int32_t kernel, float scale, const Vector& bias,
+            const Vector& factor, Matrix out) override {
+    towers_.pool(x, columns, kernel, scale, bias, factor, out);
+  }
+
+  void subsample(Matrix x, const Subsampling& stage, Matrix out) override {
+    towers_.subsample(x, stage, out);
+  }
+
+  void relative_attention(Matrix q, Matrix k, Matrix v, const RelativeAttention& attention,
+                          std::span<const RowSpan> clips, Matrix out) override {
+    towers_.relative_attention(q, k, v, attention, clips, out);
+  }
+
+  void light_conv(Matrix x, const LightConv& conv, std::span<const RowSpan> clips,
+                  Matrix out) override {
+    towers_.light_conv(x, conv, clips, out);
+  }
+
  private:
   static ProductJob job(Matrix x, const Weight& weight, Matrix out) {
     return {&weight, 0, weight.rows, x.f32(), x.cols, x.rows, out.f32(), out.cols};
@@ -337,9 +389,8 @@ class CpuOps : public Ops {
                       });
     double total = 0.0;
     for (int32_t k = 0; k < router.top_k; ++k) {
-      total += std::exp((static_cast<double>(scores[order[static_cast<size_t>(k)]]) -
-                         scores[order[0]]) *
-                        shrink);
+      total += std::exp(
+          (static_cast<double>(scores[order[static_cast<size_t>(k)]]) - scores[order[0]]) * shrink);
     }
     for (int32_t k = 0; k < router.top_k; ++k) {
       const int32_t expert = order[static_cast<size_t>(k)];
@@ -407,6 +458,7 @@ class CpuOps : public Ops {
   KernelTable kernels_;
   Products products_;
   StepAttention attention_;
+  TowerOps towers_;
   std::vector<Sampler> samplers_;
   std::vector<ProductJob> jobs_;
   cpu::Scratch gate_;

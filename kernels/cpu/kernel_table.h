@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/tower_kernels.h"
+
 namespace gemma4::cpu {
 
 /// Scalar types of dense weights and of keys and values.
@@ -115,6 +117,7 @@ struct KernelTable {
   RowKernels rows;
   ProductKernels products;
   AttentionKernels attention;
+  TowerKernels towers;
 };
 
 RowKernels row_kernels_avx2();

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "kernels/host_buffer.h"
+#include "kernels/reference/tower_ops.h"
 #include "lib/base/error.h"
 #include "lib/base/scalar_types.h"
 #include "lib/quant/activation_quant.h"
@@ -370,6 +371,54 @@ class ReferenceOps : public Ops {
     for (size_t i = 0; i < rows.size(); ++i) {
       tokens[i] = reference::sample(logits.row(static_cast<int64_t>(i)), logits.cols, rows[i]);
     }
+  }
+
+  void clipped_linear(Matrix x, std::span<const ClippedTarget> targets) override {
+    for (const ClippedTarget& target : targets) {
+      reference::clipped_linear(x, *target.linear, target.out);
+    }
+  }
+
+  void add_residual(Matrix x, Matrix branch, const Vector& next_norm, float eps,
+                    Matrix normed) override {
+    reference::add_residual(x, branch, next_norm, eps, normed);
+  }
+
+  void clipped_mlp(Matrix x, const ClippedMlp& weights, Matrix out) override {
+    reference::clipped_mlp(x, weights, out);
+  }
+
+  void layer_norm(Matrix x, const Vector& weight, const Vector& bias, float eps,
+                  Matrix out) override {
+    reference::layer_norm(x, weight, bias, eps, out);
+  }
+
+  void add_table_rows(Matrix x, const Weight& table, std::span<const int32_t> rows) override {
+    reference::add_table_rows(x, table, rows);
+  }
+
+  void head_norm_rope_2d(Matrix x, int32_t head_dim, const Vector& weight, float eps, Matrix cosine,
+                         Matrix sine) override {
+    reference::head_norm_rope_2d(x, head_dim, weight, eps, cosine, sine);
+  }
+
+  void pool(Matrix x, int64_t columns, int32_t kernel, float scale, const Vector& bias,
+            const Vector& factor, Matrix out) override {
+    reference::pool(x, columns, kernel, scale, bias, factor, out);
+  }
+
+  void subsample(Matrix x, const Subsampling& stage, Matrix out) override {
+    reference::subsample(x, stage, out);
+  }
+
+  void relative_attention(Matrix q, Matrix k, Matrix v, const RelativeAttention& attention,
+                          std::span<const RowSpan> clips, Matrix out) override {
+    reference::relative_attention(q, k, v, attention, clips, out);
+  }
+
+  void light_conv(Matrix x, const LightConv& conv, std::span<const RowSpan> clips,
+                  Matrix out) override {
+    reference::light_conv(x, conv, clips, out);
   }
 
  private:

@@ -38,9 +38,9 @@ AudioStream::AudioStream(std::unique_ptr<AudioReader> reader, std::string name, 
                 fmt::format("{} to {} Hz are read", kMinSampleRate, kMaxSampleRate));
   }
   if (reader_->channels() < 1 || reader_->channels() > kMaxChannels) {
-    throw Error(ErrorKind::kInput, fmt::format("unusable number of channels: {}",
-                                               reader_->channels()),
-                name_, fmt::format("1 to {} are read", kMaxChannels));
+    throw Error(ErrorKind::kInput,
+                fmt::format("unusable number of channels: {}", reader_->channels()), name_,
+                fmt::format("1 to {} are read", kMaxChannels));
   }
   if (rate != kAudioSampleRate) {
     resampler_ = std::make_unique<AudioResampler>(rate, kAudioSampleRate);
@@ -87,9 +87,8 @@ bool AudioStream::refill() {
   }
   total_ += pending_.size();
   if (static_cast<double>(total_) > max_seconds_ * kAudioSampleRate) {
-    throw Error(ErrorKind::kInput,
-                fmt::format("the recording is longer than {:g} s", max_seconds_), name_,
-                "raise --max-duration");
+    throw Error(ErrorKind::kInput, fmt::format("the recording is longer than {:g} s", max_seconds_),
+                name_, "raise --max-duration");
   }
   if (!more && total_ == 0) throw Error(ErrorKind::kInput, "the recording has no samples", name_);
   return more;

@@ -40,8 +40,8 @@ void AudioResampler::run(const float* samples, int count, std::vector<float>& ou
   out.resize(before + static_cast<size_t>(room));
   auto* to = reinterpret_cast<uint8_t*>(out.data() + before);
   const auto* from = reinterpret_cast<const uint8_t*>(samples);
-  const int got = swr_convert(context_.get(), &to, room, samples != nullptr ? &from : nullptr,
-                              count);
+  const int got =
+      swr_convert(context_.get(), &to, room, samples != nullptr ? &from : nullptr, count);
   if (got < 0) throw Error(ErrorKind::kInternal, "cannot convert the sample rate");
   out.resize(before + static_cast<size_t>(got));
 }

@@ -28,8 +28,8 @@ int64_t quietest_border(std::span<const float> envelope, int64_t first, int64_t 
     double sum = 0.0;
     for (int64_t i = begin; i < end; ++i) sum += envelope[static_cast<size_t>(i)];
     const double mean = sum / static_cast<double>(std::max<int64_t>(1, end - begin));
-    const double earliness =
-        static_cast<double>(last - border) / static_cast<double>(std::max<int64_t>(1, last - first));
+    const double earliness = static_cast<double>(last - border) /
+                             static_cast<double>(std::max<int64_t>(1, last - first));
     // The floor (-100 dB) makes all digital silence equally good.
     const double score = 10.0 * std::log10(mean + 1e-10) + kEarlyPenaltyDecibels * earliness;
     if (score < best_score) {
@@ -67,9 +67,8 @@ int64_t window_lookahead(const AudioWindowOptions& options) {
   return options.max_samples + kMinTailSamples;
 }
 
-AudioWindow next_audio_window(std::span<const float> envelope, int64_t own_begin,
-                              int64_t known_end, bool is_complete,
-                              const AudioWindowOptions& options) {
+AudioWindow next_audio_window(std::span<const float> envelope, int64_t own_begin, int64_t known_end,
+                              bool is_complete, const AudioWindowOptions& options) {
   const int64_t half_overlap = options.overlap_samples / 2;
   const int64_t begin = std::max<int64_t>(0, own_begin - half_overlap);
   if (is_complete && known_end - begin <= options.max_samples) {
@@ -82,8 +81,8 @@ AudioWindow next_audio_window(std::span<const float> envelope, int64_t own_begin
   const int64_t earliest = begin + options.max_samples / 2;
   const int64_t first_block = own_begin / kEnvelopeHop;
   const int64_t border =
-      first_block + quietest_border(envelope, (earliest + kEnvelopeHop - 1) / kEnvelopeHop -
-                                                  first_block,
+      first_block + quietest_border(envelope,
+                                    (earliest + kEnvelopeHop - 1) / kEnvelopeHop - first_block,
                                     latest / kEnvelopeHop - first_block);
   const int64_t cut = border * kEnvelopeHop;
   return {begin, own_begin, cut, cut + half_overlap};
@@ -96,8 +95,8 @@ std::vector<AudioWindow> plan_audio_windows(std::span<const float> envelope, int
   int64_t own_begin = 0;
   while (own_begin < total_samples) {
     const auto first_block = static_cast<size_t>(own_begin / kEnvelopeHop);
-    windows.push_back(next_audio_window(envelope.subspan(first_block), own_begin, total_samples,
-                                        true, options));
+    windows.push_back(
+        next_audio_window(envelope.subspan(first_block), own_begin, total_samples, true, options));
     own_begin = windows.back().own_end;
   }
   return windows;

@@ -38,9 +38,8 @@ int64_t window_lookahead(const AudioWindowOptions& options);
 /// `envelope`: energies from the start of the recording's block own_begin / kEnvelopeHop on.
 /// `known_end`: samples of the recording known so far. Either `is_complete` (the recording ends
 /// there), or there are at least window_lookahead samples from own_begin's window start on.
-AudioWindow next_audio_window(std::span<const float> envelope, int64_t own_begin,
-                              int64_t known_end, bool is_complete,
-                              const AudioWindowOptions& options);
+AudioWindow next_audio_window(std::span<const float> envelope, int64_t own_begin, int64_t known_end,
+                              bool is_complete, const AudioWindowOptions& options);
 
 /// All windows of a recording of `total_samples`; empty for none. `envelope`: of all of it.
 /// Throws Error(kUsage) when max_samples is below two seconds or less than three times the overlap.

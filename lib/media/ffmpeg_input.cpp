@@ -37,11 +37,9 @@ FfmpegInput::FfmpegInput(MediaSourcePtr source, Kind kind, int64_t max_pixels)
   open_container();
 
   const bool is_audio = kind == Kind::kAudio;
-  const int index = av_find_best_stream(container_.get(),
-                                        is_audio ? AVMEDIA_TYPE_AUDIO : AVMEDIA_TYPE_VIDEO, -1, -1,
-                                        nullptr, 0);
-  if (index < 0 ||
-      (container_->streams[index]->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0) {
+  const int index = av_find_best_stream(
+      container_.get(), is_audio ? AVMEDIA_TYPE_AUDIO : AVMEDIA_TYPE_VIDEO, -1, -1, nullptr, 0);
+  if (index < 0 || (container_->streams[index]->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0) {
     throw Error(ErrorKind::kInput, is_audio ? "the file has no sound" : "the file has no video",
                 name());
   }
@@ -115,10 +113,16 @@ int64_t FfmpegInput::seek_bytes(void* self, int64_t offset, int whence) {
   if ((whence & AVSEEK_SIZE) != 0) return size;
   int64_t base = 0;
   switch (whence & ~AVSEEK_FORCE) {
-    case SEEK_SET: break;
-    case SEEK_CUR: base = static_cast<int64_t>(input.offset_); break;
-    case SEEK_END: base = size; break;
-    default: return AVERROR(EINVAL);
+    case SEEK_SET:
+      break;
+    case SEEK_CUR:
+      base = static_cast<int64_t>(input.offset_);
+      break;
+    case SEEK_END:
+      base = size;
+      break;
+    default:
+      return AVERROR(EINVAL);
   }
   int64_t target = 0;
   if (__builtin_add_overflow(base, offset, &target) || target < 0) return AVERROR(EINVAL);

@@ -131,9 +131,9 @@ Image decode_image(const MediaSource& source, int64_t max_pixels) {
       avcodec_send_packet(context.get(), packet.get()) < 0 ||
       avcodec_send_packet(context.get(), nullptr) < 0 ||
       avcodec_receive_frame(context.get(), frame.get()) < 0) {
-    throw_ffmpeg_error("cannot decode the image", source.name(),
-                       fmt::format("it is damaged, or has more than {} pixels (--max-pixels)",
-                                   max_pixels));
+    throw_ffmpeg_error(
+        "cannot decode the image", source.name(),
+        fmt::format("it is damaged, or has more than {} pixels (--max-pixels)", max_pixels));
   }
   check_frame_size(*frame, max_pixels, source.name());
   return apply_orientation(frame_to_image(*frame, AlphaRule::kDrop, source.name()),

@@ -66,8 +66,8 @@ ImagePatches cut_patches(const Image& image, int patch_size) {
       patches.positions.insert(patches.positions.end(), {column, row});
       for (int y = 0; y < patch_size; ++y) {
         const auto begin =
-            image.rgb.begin() + ((int64_t{row} * patch_size + y) * image.width +
-                                 int64_t{column} * patch_size) * 3;
+            image.rgb.begin() +
+            ((int64_t{row} * patch_size + y) * image.width + int64_t{column} * patch_size) * 3;
         patches.pixels.insert(patches.pixels.end(), begin, begin + static_cast<ptrdiff_t>(run));
       }
     }

@@ -48,9 +48,7 @@ struct ImagePatches {
   std::vector<int32_t> positions;  // [rows * columns, 2]: (x, y) in patches
 
   int64_t count() const { return int64_t{columns} * rows; }
-  int soft_tokens() const {
-    return soft_token_count({columns * patch_size, rows * patch_size});
-  }
+  int soft_tokens() const { return soft_token_count({columns * patch_size, rows * patch_size}); }
 };
 
 /// Cuts without resizing. Both sides must be multiples of patch_size (Error(kInternal)).

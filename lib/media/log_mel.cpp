@@ -20,12 +20,10 @@ namespace {
 /// Complex FFT in double precision by libavutil. Has a workspace: one for each thread.
 class Fft {
  public:
-  explicit Fft(int length)
-      : in_(allocate(length)), out_(allocate(length)), length_(length) {
+  explicit Fft(int length) : in_(allocate(length)), out_(allocate(length)), length_(length) {
     AVTXContext* context = nullptr;
     if (av_tx_init(&context, &transform_, AV_TX_DOUBLE_FFT, 0, length, nullptr, 0) < 0) {
-      throw Error(ErrorKind::kModel, "no Fourier transform of this length",
-                  std::to_string(length));
+      throw Error(ErrorKind::kModel, "no Fourier transform of this length", std::to_string(length));
     }
     context_.reset(context);
   }
@@ -71,8 +69,8 @@ LogMel::LogMel(const LogMelConfig& config) : config_(config) {
   if (config_.sampling_rate < 1 || config_.frame_length < 2 || config_.frame_length % 2 != 0 ||
       config_.hop_length < 1 || config_.fft_length < config_.frame_length ||
       config_.fft_length > 1 << 16 ||
-      !std::has_single_bit(static_cast<unsigned>(config_.fft_length)) ||
-      config_.feature_size < 1 || config_.feature_size > 4096 || !(config_.min_frequency >= 0) ||
+      !std::has_single_bit(static_cast<unsigned>(config_.fft_length)) || config_.feature_size < 1 ||
+      config_.feature_size > 4096 || !(config_.min_frequency >= 0) ||
       !(config_.max_frequency > config_.min_frequency) ||
       !(config_.max_frequency <= config_.sampling_rate) || !(config_.mel_floor > 0) ||
       !fits(config_.per_bin_mean) || !fits(config_.per_bin_stddev) ||

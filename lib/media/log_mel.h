@@ -19,7 +19,7 @@ struct LogMelConfig {
   int feature_size = 128;      // mel bins
   double min_frequency = 0.0;  // Hz
   double max_frequency = 8000.0;
-  double mel_floor = 1e-3;     // added to each mel value before the logarithm
+  double mel_floor = 1e-3;             // added to each mel value before the logarithm
   std::vector<double> per_bin_mean;    // [feature_size] or empty: subtracted after the logarithm
   std::vector<double> per_bin_stddev;  // [feature_size] or empty: divided by after that
 };
@@ -54,9 +54,9 @@ class LogMel {
   void build_filters();
 
   LogMelConfig config_;
-  std::vector<float> window_;    // [frame_length]: periodic Hann
+  std::vector<float> window_;  // [frame_length]: periodic Hann
   std::vector<double> filters_;
-  std::vector<Band> bands_;      // [feature_size]
+  std::vector<Band> bands_;  // [feature_size]
 };
 
 }  // namespace gemma4

@@ -46,8 +46,8 @@ void write_all(int file, const char* data, size_t size) {
     const ssize_t written = ::write(file, data, size);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
-      throw Error(ErrorKind::kResource, "cannot write the temporary copy of the input",
-                  "", std::strerror(errno));
+      throw Error(ErrorKind::kResource, "cannot write the temporary copy of the input", "",
+                  std::strerror(errno));
     }
     data += written;
     size -= static_cast<size_t>(written);
@@ -57,12 +57,11 @@ void write_all(int file, const char* data, size_t size) {
 /// Copies a stream to a temporary file that has no name and goes with its last handle.
 int spool(int stream, const std::string& name, uint64_t max_bytes) {
   const char* folder = std::getenv("TMPDIR");
-  std::string path = std::string(folder != nullptr && *folder != '\0' ? folder : "/tmp") +
-                     "/gemma4-media-XXXXXX";
+  std::string path =
+      std::string(folder != nullptr && *folder != '\0' ? folder : "/tmp") + "/gemma4-media-XXXXXX";
   FileHandle copy(::mkostemp(path.data(), O_CLOEXEC));
   if (copy.get() < 0) {
-    throw Error(ErrorKind::kResource, "cannot create a temporary file", path,
-                std::strerror(errno));
+    throw Error(ErrorKind::kResource, "cannot create a temporary file", path, std::strerror(errno));
   }
   ::unlink(path.c_str());
 

@@ -45,7 +45,7 @@ class MediaSource {
 
   std::string name_;
   uint64_t size_ = 0;
-  int file_ = -1;      // owned; -1: the bytes are in memory_
+  int file_ = -1;  // owned; -1: the bytes are in memory_
   std::string memory_;
 };
 

@@ -55,9 +55,8 @@ class SndfileReader : public AudioReader {
     interleaved.resize(static_cast<size_t>(wanted) * static_cast<size_t>(info_.channels));
     const sf_count_t got = sf_readf_float(file_.get(), interleaved.data(), wanted);
     frames_read_ += std::max<sf_count_t>(got, 0);
-    if (got < wanted &&
-        (sf_error(file_.get()) != SF_ERR_NO_ERROR ||
-         (knows_length() && frames_read_ < info_.frames))) {
+    if (got < wanted && (sf_error(file_.get()) != SF_ERR_NO_ERROR ||
+                         (knows_length() && frames_read_ < info_.frames))) {
       throw Error(ErrorKind::kInput, "the recording is damaged or truncated", source_->name(),
                   fmt::format("it breaks off after {:.1f} s",
                               static_cast<double>(frames_read_) / std::max(1, info_.samplerate)));
@@ -111,8 +110,9 @@ class SndfileReader : public AudioReader {
 std::unique_ptr<AudioReader> open_sndfile_reader(MediaSourcePtr source) {
   const std::string head = source->head(12);
   const std::string_view form = std::string_view(head).substr(std::min<size_t>(8, head.size()));
-  const bool is_wav = (head.starts_with("RIFF") || head.starts_with("RIFX") ||
-                       head.starts_with("RF64")) && form == "WAVE";
+  const bool is_wav =
+      (head.starts_with("RIFF") || head.starts_with("RIFX") || head.starts_with("RF64")) &&
+      form == "WAVE";
   const bool is_aiff = head.starts_with("FORM") && (form == "AIFF" || form == "AIFC");
   if (!is_wav && !is_aiff && !head.starts_with("fLaC") && !head.starts_with("OggS")) return nullptr;
   if (is_wav || is_aiff) check_stated_length(*source);

@@ -40,10 +40,14 @@ int display_orientation(const AVStream& stream) {
   const double degrees = av_display_rotation_get(reinterpret_cast<const int32_t*>(matrix));
   if (!std::isfinite(degrees)) return 1;
   switch ((static_cast<int>(std::lround(-degrees)) % 360 + 360) % 360) {  // clockwise
-    case 90: return 6;
-    case 180: return 3;
-    case 270: return 8;
-    default: return 1;
+    case 90:
+      return 6;
+    case 180:
+      return 3;
+    case 270:
+      return 8;
+    default:
+      return 1;
   }
 }
 
@@ -71,8 +75,8 @@ Timeline read_timeline(const MediaSourcePtr& source, const VideoOptions& options
   }
   std::sort(timeline.times.begin(), timeline.times.end());
   std::sort(timeline.key_times.begin(), timeline.key_times.end());
-  const bool ambiguous = std::adjacent_find(timeline.times.begin(), timeline.times.end()) !=
-                         timeline.times.end();
+  const bool ambiguous =
+      std::adjacent_find(timeline.times.begin(), timeline.times.end()) != timeline.times.end();
   if (!has_times || ambiguous) timeline.times.clear();
   return timeline;
 }
@@ -122,11 +126,11 @@ class FrameFinder {
     auto key = std::upper_bound(keys.begin(), keys.end(), wanted);
     if (!can_seek_ || key == keys.begin()) return;
     --key;
-    const bool is_ahead = frame_ == nullptr ? key != keys.begin()
-                                            : *key > frame_->best_effort_timestamp;
+    const bool is_ahead =
+        frame_ == nullptr ? key != keys.begin() : *key > frame_->best_effort_timestamp;
     if (!is_ahead) return;
-    can_seek_ = input_->seek_to_key_frame(*key) && advance() &&
-                frame_->best_effort_timestamp <= wanted;
+    can_seek_ =
+        input_->seek_to_key_frame(*key) && advance() && frame_->best_effort_timestamp <= wanted;
     if (!can_seek_) reopen();  // containers like MPEG-TS land too late: decode it all
   }
 
@@ -164,8 +168,8 @@ VideoFrames sample_video(MediaSourcePtr source, const VideoOptions& options) {
   VideoFrames video;
   video.fps = average_fps(finder.stream());
   video.total_frames = timeline.frames;
-  const auto indices = spread_frames(timeline.frames,
-                                     frames_wanted(timeline.frames, video.fps, options));
+  const auto indices =
+      spread_frames(timeline.frames, frames_wanted(timeline.frames, video.fps, options));
   ImageSize size;
   for (const int64_t index : indices) {
     const AVFrame* frame = finder.find(index);

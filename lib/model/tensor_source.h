@@ -1,53 +1,41 @@
-// Takes tensors out of a checkpoint by name, checks each shape, and keeps count, so that a tensor
-// nobody asked for is noticed.
+// Where a model's loaders take their tensors from, by the checkpoint's names.
 #pragma once
 
-#include <set>
+#include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "kernels/ops.h"
-#include "lib/io/checkpoint.h"
-#include "lib/quant/weight_reader.h"
 
 namespace gemma4 {
 
+/// Every tensor that is asked for must be there in the shape that is asked for; otherwise
+/// Error(kModel) names it.
 class TensorSource {
  public:
-  /// Both must outlive the source; weights that it gives point into the checkpoint's files.
-  TensorSource(const Checkpoint& checkpoint, Ops& ops);
-  TensorSource(const TensorSource&) = delete;
-  TensorSource& operator=(const TensorSource&) = delete;
+  virtual ~TensorSource() = default;
 
   /// Whether there is a tensor of this name.
-  bool has(const std::string& name) const { return checkpoint_->find(name) != nullptr; }
+  virtual bool has(const std::string& name) const = 0;
   /// Whether there is a matrix of this module, plain or quantised.
-  bool has_matrix(const std::string& module) const { return reader_.has(module); }
+  virtual bool has_matrix(const std::string& module) const = 0;
 
-  /// The tensor `name` of exactly this shape; Error(kModel) naming it otherwise.
-  const Tensor& take(const std::string& name, const std::vector<int64_t>& shape);
+  /// The tensor `name` of exactly this shape.
+  virtual const Tensor& take(const std::string& name, const std::vector<int64_t>& shape) = 0;
   /// The matrix [rows, cols] of `module` (its tensor is named module + ".weight" when it is plain),
-  /// in whatever format the checkpoint has it, unprepared.
-  Weight matrix(const std::string& module, int64_t rows, int64_t cols);
+  /// in whatever format the source has it, unprepared.
+  virtual Weight matrix(const std::string& module, int64_t rows, int64_t cols) = 0;
   /// A vector [size], widened to float32 in the backend's memory.
-  Vector vector(const std::string& name, int64_t size);
+  virtual Vector vector(const std::string& name, int64_t size) = 0;
   /// A tensor of one element.
-  float scalar(const std::string& name);
+  virtual float scalar(const std::string& name) = 0;
+
+  /// Lets go of the memory behind a matrix that was copied into another layout.
+  virtual void release(const Weight& weight) const = 0;
 
   /// Marks names as known without loading them: tensors that released files carry unused.
-  void ignore(const std::string& name) { used_.insert(name); }
-  void ignore_prefix(std::string prefix) { ignored_prefixes_.push_back(std::move(prefix)); }
-
-  /// Error(kModel) naming the first tensor that was neither taken nor ignored.
-  void finish() const;
-
- private:
-  const Checkpoint* checkpoint_;
-  Ops* ops_;
-  std::set<std::string, std::less<>> used_;
-  WeightReader reader_;
-  std::vector<std::string> ignored_prefixes_;
+  virtual void ignore(const std::string& name) = 0;
+  virtual void ignore_prefix(std::string prefix) = 0;
 };
 
 }  // namespace gemma4

@@ -105,19 +105,29 @@ class LayerLoader {
   int64_t hidden_;
 };
 
-void prepare(Ops& ops, LayerWeights& w) {
-  const auto one = [&](Weight& weight) {
-    if (!weight.empty()) ops.prepare(weight);
-  };
+// Converts a matrix as wanted, has the backend lay it out, and lets go of what it was made from.
+void finish_matrix(TensorSource& source, Ops& ops, WeightFormat format, Weight& weight) {
+  if (weight.empty()) return;
+  const Weight stored = weight;
+  weight = convert_weight(std::move(weight), format);
+  ops.prepare(weight);
+  const bool converted =
+      weight.dense.data != stored.dense.data || weight.quantized != stored.quantized;
+  if (converted || weight.layout != nullptr) source.release(stored);
+}
+
+void finish_layer(TensorSource& source, Ops& ops, WeightFormat format, LayerWeights& w) {
+  const auto one = [&](Weight& weight) { finish_matrix(source, ops, format, weight); };
   const auto mlp = [&](MlpWeights& weights) {
     one(weights.gate);
     one(weights.up);
     one(weights.down);
   };
-  for (Weight* weight : {&w.q_proj, &w.k_proj, &w.v_proj, &w.o_proj, &w.router.projection,
-                         &w.per_layer_input_gate, &w.per_layer_projection}) {
+  for (Weight* weight : {&w.q_proj, &w.k_proj, &w.v_proj, &w.o_proj, &w.per_layer_input_gate,
+                         &w.per_layer_projection}) {
     one(*weight);
   }
+  finish_matrix(source, ops, WeightFormat::kStored, w.router.projection);
   mlp(w.mlp);
   for (MlpWeights& expert : w.experts) mlp(expert);
 }
@@ -130,7 +140,7 @@ std::string text_prefix(const TensorSource& source) {
 }
 
 TextWeights load_text_weights(TensorSource& source, const TextConfig& config, Ops& ops,
-                              const LoadProgress& progress) {
+                              const WeightChoice& choice, const LoadProgress& progress) {
   const std::string prefix = text_prefix(source);
   const int64_t hidden = config.hidden_size;
   TextWeights w;
@@ -147,15 +157,19 @@ TextWeights load_text_weights(TensorSource& source, const TextConfig& config, Op
     w.per_layer_model_projection =
         source.matrix(prefix + "per_layer_model_projection", all, hidden);
     w.per_layer_projection_norm = source.vector(prefix + "per_layer_projection_norm.weight", width);
-    ops.prepare(w.per_layer_model_projection);
-    ops.prepare(w.embed_tokens_per_layer);
+    finish_matrix(source, ops, choice.linears, w.per_layer_model_projection);
+    finish_matrix(source, ops, WeightFormat::kStored, w.embed_tokens_per_layer);
   }
-  ops.prepare(w.embed_tokens);
-  if (!w.lm_head.empty()) ops.prepare(w.lm_head);
+  if (w.lm_head.empty() && choice.lm_head != WeightFormat::kStored) w.lm_head = w.embed_tokens;
+  if (w.lm_head.empty()) {
+    ops.prepare(w.embed_tokens);  // it is the head as well
+  } else {
+    finish_matrix(source, ops, choice.lm_head, w.lm_head);
+  }
   for (int32_t l = 0; l < config.num_layers(); ++l) {
     LayerLoader loader(source, config, prefix + "layers." + std::to_string(l) + ".");
     w.layers.push_back(loader.load(config.layers[static_cast<size_t>(l)]));
-    prepare(ops, w.layers.back());
+    finish_layer(source, ops, choice.linears, w.layers.back());
     if (progress) progress(l + 1, config.num_layers());
   }
   return w;

@@ -7,6 +7,7 @@
 #include "kernels/ops.h"
 #include "lib/model/config.h"
 #include "lib/model/tensor_source.h"
+#include "lib/model/weight_choice.h"
 
 namespace gemma4 {
 
@@ -52,7 +53,8 @@ std::string text_prefix(const TensorSource& source);
 
 /// Takes all tensors of the decoder, prepares them on `ops`, and marks as known what released
 /// files carry unused (ruling 12). The towers' tensors stay for their own loaders.
+/// `choice`: matrices are converted one at a time, and the stored ones let go.
 TextWeights load_text_weights(TensorSource& source, const TextConfig& config, Ops& ops,
-                              const LoadProgress& progress);
+                              const WeightChoice& choice = {}, const LoadProgress& progress = {});
 
 }  // namespace gemma4

@@ -13,17 +13,17 @@ constexpr float kAccepted = 1.0f / 32.0f;
 /// weights are; refining brings it below kAccepted.
 constexpr float kCandidate = 1.0f / 8.0f;
 
-/// Largest distance of x / step from a code in [-8, 7]; stops early beyond `limit`.
-float distance_from_codes(std::span<const float> group, float step, float limit,
-                          std::span<int8_t> codes) {
-  float largest = 0.0f;
-  for (size_t i = 0; i < group.size() && largest <= limit; ++i) {
-    const float scaled = group[i] / step;
+/// Whether every x / step is within `limit` of a code in [-8, 7]; `codes` are these codes then.
+bool lies_on_grid(std::span<const float> group, float step, float limit, std::span<int8_t> codes) {
+  const float inverse = 1.0f / step;
+  if (!std::isfinite(inverse)) return false;  // weights this small are as good as zero
+  for (size_t i = 0; i < group.size(); ++i) {
+    const float scaled = group[i] * inverse;
     const float code = round_half_even(std::clamp(scaled, -8.0f, 7.0f));
+    if (std::fabs(scaled - code) > limit) return false;
     codes[i] = static_cast<int8_t>(code);
-    largest = std::max(largest, std::fabs(scaled - code));
   }
-  return largest;
+  return true;
 }
 
 float refined_step(std::span<const float> group, std::span<const int8_t> codes) {
@@ -48,17 +48,13 @@ float find_grid_step(std::span<const float> group, Dtype scale_dtype, std::span<
     return epsilon_of(scale_dtype);
   }
   for (int k = 8; k >= 1; --k) {
-    const float candidate =
-        k == 8 ? extremum / -8.0f : std::fabs(extremum) / static_cast<float>(k);
-    if (candidate == 0.0f) continue;  // a subnormal extremum
-    if (distance_from_codes(group, candidate, kCandidate, codes) > kCandidate) continue;
+    const float candidate = k == 8 ? extremum / -8.0f : std::fabs(extremum) / static_cast<float>(k);
+    if (!lies_on_grid(group, candidate, kCandidate, codes)) continue;
     const float refined = refined_step(group, codes);
-    if (distance_from_codes(group, refined, kAccepted, codes) > kAccepted) continue;
+    if (!lies_on_grid(group, refined, kAccepted, codes)) continue;
     const float step = round_to(scale_dtype, refined);
     // Rounding the step costs as much again as rounding the weights did.
-    if (step != 0.0f && distance_from_codes(group, step, 2 * kAccepted, codes) <= 2 * kAccepted) {
-      return step;
-    }
+    if (step != 0.0f && lies_on_grid(group, step, 2 * kAccepted, codes)) return step;
   }
   return 0.0f;
 }

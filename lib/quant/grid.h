@@ -12,8 +12,7 @@
 
 namespace gemma4 {
 
-/// Steps this much apart share groups with the grid: 32 is a multiple of every group size that is
-/// looked at.
+/// Columns that share a step. Only group sizes that divide it are looked at.
 inline constexpr int64_t kGridGroup = 32;
 /// Share of a matrix's groups that must lie on a grid for the matrix to count as QAT.
 inline constexpr double kGridShare = 0.99;
@@ -24,7 +23,8 @@ inline constexpr double kGridShare = 0.99;
 ///
 /// For the extremum m as code -8, 7, ..., 1 in turn: the step that m implies, the codes nearest to
 /// x / step, then the step refined by least squares over these codes. Accepted when every weight
-/// lies within 1/32 of a step of its code, which is what rounding code * step to bf16 can cost.
+/// lies within 1/32 of a step of its code, which is what rounding code * step to bf16 can cost;
+/// 1/16 once the step itself is rounded.
 float find_grid_step(std::span<const float> group, Dtype scale_dtype, std::span<int8_t> codes);
 
 }  // namespace gemma4

@@ -8,8 +8,7 @@ constexpr size_t kMaxNameBytes = 1000;
 
 std::regex compile(const std::string& pattern, std::string_view origin, ErrorKind kind) {
   const auto refuse = [&](const std::string& reason) {
-    throw Error(kind, "cannot use pattern \"" + printable(pattern, 100) + "\"", origin,
-                reason);
+    throw Error(kind, "cannot use pattern \"" + printable(pattern, 100) + "\"", origin, reason);
   };
   if (pattern.size() > kMaxPatternBytes) refuse("it is longer than 1000 bytes");
   // libstdc++ unrolls {n,m}: nested, they would make automata of any size.
@@ -29,9 +28,8 @@ BoundedRegex::BoundedRegex(const std::string& pattern, std::string_view origin, 
     : regex_(compile(pattern, origin, kind)) {}
 
 bool BoundedRegex::matches_start(std::string_view name) const {
-  return name.size() <= kMaxNameBytes &&
-         std::regex_search(name.begin(), name.end(), regex_,
-                           std::regex_constants::match_continuous);
+  return name.size() <= kMaxNameBytes && std::regex_search(name.begin(), name.end(), regex_,
+                                                           std::regex_constants::match_continuous);
 }
 
 std::optional<size_t> BoundedRegex::search(std::string_view name) const {

@@ -45,8 +45,8 @@ void require_apart(const fs::path& source, const fs::path& destination) {
   const fs::path a = real_path(source);
   const fs::path b = real_path(destination);
   if (a == b) {
-    throw Error(ErrorKind::kUsage, "source and output are the same directory",
-                destination.string(), "choose another output");
+    throw Error(ErrorKind::kUsage, "source and output are the same directory", destination.string(),
+                "choose another output");
   }
   if (lies_in(a, b) || lies_in(b, a)) {
     throw Error(ErrorKind::kUsage, "source and output lie in one another", destination.string(),

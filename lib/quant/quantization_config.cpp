@@ -49,7 +49,8 @@ void check_kv_cache_scheme(const Json& object) {
     const auto found = scheme->find(key);
     return found != scheme->end() && *found == wanted;
   };
-  if (!scheme->is_object() || !has("num_bits", 8) || (scheme->contains("dynamic") && !has("dynamic", false)) ||
+  if (!scheme->is_object() || !has("num_bits", 8) ||
+      (scheme->contains("dynamic") && !has("dynamic", false)) ||
       (scheme->contains("symmetric") && !has("symmetric", true)) ||
       !(has("type", "float") || has("type", "int")) ||
       !(has("strategy", "tensor") || has("strategy", "attn_head"))) {

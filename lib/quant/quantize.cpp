@@ -15,8 +15,11 @@
 namespace gemma4 {
 namespace {
 
-/// Rows of a row block are handled by one thread: 32 of them end on whole zero-point words.
-constexpr int64_t kRowGrain = 32;
+/// Weights that are worth a thread of their own.
+constexpr int64_t kThreadWork = 64 << 10;
+/// One row in so many is looked at for a grid first, and all only when so many groups were on one.
+constexpr int64_t kSampledRows = 16;
+constexpr double kWorthCounting = 0.5;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -53,24 +56,34 @@ struct GroupScale {
   int zero_point;
 };
 
+/// Like std::clamp, in a form that becomes two instructions of a vector unit.
+inline float clamped(float value, float lo, float hi) {
+  const float above = value < lo ? lo : value;
+  return above > hi ? hi : above;
+}
+
 /// The min-max rule for one group; codes[group.size()].
 template <typename T>
 GroupScale quantize_group(std::span<const float> group, int bits, bool symmetric, int8_t* codes) {
   const auto qmin = static_cast<float>(-(1 << (bits - 1)));
   const auto qmax = static_cast<float>((1 << (bits - 1)) - 1);
   const auto steps = static_cast<float>((1 << bits) - 1);
+  const float* values = group.data();
+  const size_t count = group.size();
   float lo = 0.0f;
   float hi = 0.0f;
-  for (const float x : group) {
-    lo = std::min(lo, x);
-    hi = std::max(hi, x);
+#pragma omp simd reduction(min : lo) reduction(max : hi)
+  for (size_t i = 0; i < count; ++i) {
+    lo = values[i] < lo ? values[i] : lo;
+    hi = values[i] > hi ? values[i] : hi;
   }
   if (symmetric) {
     float scale = T::round(std::max(-lo, hi) / (steps / 2.0f));
     if (scale == 0.0f) scale = epsilon_of(T::kDtype);
-    for (size_t i = 0; i < group.size(); ++i) {
-      const float scaled = T::round(group[i] / scale);
-      codes[i] = static_cast<int8_t>(round_half_even(std::clamp(scaled, qmin, qmax)));
+#pragma omp simd
+    for (size_t i = 0; i < count; ++i) {
+      const float code = round_half_even(clamped(T::round(values[i] / scale), qmin, qmax));
+      codes[i] = static_cast<int8_t>(static_cast<int>(code));
     }
     return {scale, 0};
   }
@@ -79,27 +92,46 @@ GroupScale quantize_group(std::span<const float> group, int bits, bool symmetric
   if (scale == 0.0f) {
     scale = epsilon_of(T::kDtype);
   } else {
-    zero_point = round_half_even(std::clamp(T::round(qmin - T::round(lo / scale)), qmin, qmax));
+    zero_point = round_half_even(clamped(T::round(qmin - T::round(lo / scale)), qmin, qmax));
   }
-  for (size_t i = 0; i < group.size(); ++i) {
-    const float shifted = T::round(T::round(group[i] / scale) + zero_point);
-    codes[i] = static_cast<int8_t>(round_half_even(std::clamp(shifted, qmin, qmax)));
+  for (size_t i = 0; i < count; ++i) {
+    const float shifted = T::round(T::round(values[i] / scale) + zero_point);
+    codes[i] = static_cast<int8_t>(round_half_even(clamped(shifted, qmin, qmax)));
   }
   return {scale, static_cast<int>(zero_point)};
 }
 
-/// Codes to offset binary, low bits first; bytes after the last code stay 0.
+/// Sum of squares of values - (codes - zero_point) * scale.
+float square_error(std::span<const float> group, const int8_t* codes, const GroupScale& chosen) {
+  const float* values = group.data();
+  const size_t count = group.size();
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (size_t i = 0; i < count; ++i) {
+    const int offset = codes[i] - chosen.zero_point;
+    const float error = values[i] - static_cast<float>(offset) * chosen.scale;
+    sum += error * error;
+  }
+  return sum;
+}
+
+/// Codes to offset binary, low bits first; bits after the last code stay 0.
 template <int Bits>
 void pack_offset_binary(const int8_t* codes, int64_t count, uint8_t* packed) {
   constexpr int kPerByte = 8 / Bits;
   constexpr int kOffset = 1 << (Bits - 1);
-  for (int64_t k = 0; k < count; k += kPerByte) {
-    int byte = 0;
-    const int64_t present = std::min<int64_t>(kPerByte, count - k);
-    for (int64_t j = 0; j < present; ++j) {
-      byte |= (codes[k + j] + kOffset) << (static_cast<int>(j) * Bits);
+  const int64_t whole = count / kPerByte;
+#pragma omp simd
+  for (int64_t byte = 0; byte < whole; ++byte) {
+    int bits = 0;
+    for (int j = 0; j < kPerByte; ++j) {
+      bits |= (codes[byte * kPerByte + j] + kOffset) << (j * Bits);
     }
-    packed[k / kPerByte] = static_cast<uint8_t>(byte);
+    packed[byte] = static_cast<uint8_t>(bits);
+  }
+  for (int64_t k = whole * kPerByte; k < count; ++k) {
+    packed[whole] = static_cast<uint8_t>(
+        packed[whole] | (codes[k] + kOffset) << (static_cast<int>(k % kPerByte) * Bits));
   }
 }
 
@@ -124,8 +156,12 @@ class Quantizer {
 
   QuantizeResult run() {
     QuantizeResult result;
-    result.on_grid = may_have_grid() ? grid_share() : 0.0;
-    use_grid_ = may_have_grid() && result.on_grid >= kGridShare;
+    if (may_have_grid()) {
+      // Weights that were not trained on a grid show it in a few rows.
+      result.on_grid = grid_share(kSampledRows);
+      if (result.on_grid > kWorthCounting) result.on_grid = grid_share(1);
+      use_grid_ = result.on_grid >= kGridShare;
+    }
     if (format_.rule == RoundingRule::kGrid && !use_grid_) {
       throw Error(ErrorKind::kModel, "weights do not lie on a 4-bit grid of groups of 32", name_,
                   "only a QAT checkpoint's do; use --rule auto or minmax");
@@ -145,21 +181,20 @@ class Quantizer {
     matrix->codes = owned->codes.data();
     matrix->scales = owned->scales.data();
     if (!format_.symmetric) {
-      owned->zero_points.resize(
-          static_cast<size_t>(divide_up(rows_ * format_.bits, 32) * groups_));
+      owned->zero_points.resize(static_cast<size_t>(divide_up(rows_ * format_.bits, 32) * groups_));
       matrix->zero_point_packing = ZeroPointPacking::kPackedRows;
       matrix->zero_points = owned->zero_points.data();
     }
     std::vector<double> squares(static_cast<size_t>(rows_));  // per row, summed in order below
     std::vector<double> errors(static_cast<size_t>(rows_));
-    parallel_ranges(rows_, kRowGrain, [&](int64_t begin, int64_t end) {
+    parallel_ranges(rows_, row_grain(), [&](int64_t begin, int64_t end) {
       std::vector<float> values(static_cast<size_t>(cols_));
       std::vector<int8_t> codes(static_cast<size_t>(cols_));
       for (int64_t row = begin; row < end; ++row) {
-        load_row(row, values);
-        quantize_row(row, values, codes, *owned, errors[static_cast<size_t>(row)]);
-        pack_row(codes, owned->codes.data() + static_cast<size_t>(row) * matrix->row_bytes);
-        for (const float x : values) squares[static_cast<size_t>(row)] += double{x} * x;
+        const auto index = static_cast<size_t>(row);
+        squares[index] = load_row(row, values);
+        errors[index] = quantize_row(row, values, codes, *owned);
+        pack_row(codes, owned->codes.data() + index * matrix->row_bytes);
       }
     });
     double square = 0.0;
@@ -175,51 +210,64 @@ class Quantizer {
   }
 
  private:
+  /// Rows that one thread takes at once; multiples of 32 end on whole zero-point words.
+  int64_t row_grain() const { return divide_up(divide_up(kThreadWork, cols_), 32) * 32; }
+
   bool may_have_grid() const {
     return format_.rule != RoundingRule::kMinMax && format_.bits == 4 && format_.symmetric &&
            kGridGroup % group_size_ == 0;
   }
 
-  void load_row(int64_t row, std::vector<float>& values) const {
+  /// Widens a row and returns its sum of squares.
+  float load_row(int64_t row, std::vector<float>& values) const {
     const auto* source = static_cast<const std::byte*>(weight_.data) +
                          row * cols_ * int64_t{sizeof(typename T::Stored)};
+    float* out = values.data();
     float check = 0.0f;  // stays 0 unless a value is NaN or infinite
+    float squares = 0.0f;
+#pragma omp simd reduction(+ : check, squares)
     for (int64_t k = 0; k < cols_; ++k) {
       typename T::Stored stored;
       std::memcpy(&stored, source + k * int64_t{sizeof(stored)}, sizeof(stored));
       const float value = T::widen(stored);
-      values[static_cast<size_t>(k)] = value;
+      out[k] = value;
       check += value * 0.0f;
+      squares += value * value;
     }
-    if (check != 0.0f || std::isnan(check)) {
+    if (check != 0.0f) {  // NaN is not equal to anything
       throw Error(ErrorKind::kModel, "a weight is NaN or infinite", name_,
                   "row " + std::to_string(row) + "; the checkpoint is damaged");
     }
+    return squares;
   }
 
-  double grid_share() const {
+  /// The share of groups on a grid, in every `stride`-th row.
+  double grid_share(int64_t stride) const {
     std::atomic<int64_t> on_grid = 0;
-    parallel_ranges(rows_, kRowGrain, [&](int64_t begin, int64_t end) {
+    const int64_t samples = divide_up(rows_, stride);
+    parallel_ranges(samples, row_grain(), [&](int64_t begin, int64_t end) {
       std::vector<float> values(static_cast<size_t>(cols_));
       std::vector<int8_t> codes(static_cast<size_t>(group_size_));
       int64_t found = 0;
-      for (int64_t row = begin; row < end; ++row) {
-        load_row(row, values);
+      for (int64_t sample = begin; sample < end; ++sample) {
+        load_row(sample * stride, values);
         for (int64_t group = 0; group < groups_; ++group) {
           found += find_grid_step(group_of(values, group), T::kDtype, codes) != 0.0f;
         }
       }
       on_grid += found;
     });
-    return static_cast<double>(on_grid) / static_cast<double>(rows_ * groups_);
+    return static_cast<double>(on_grid) / static_cast<double>(samples * groups_);
   }
 
   std::span<const float> group_of(const std::vector<float>& values, int64_t group) const {
     return {values.data() + group * group_size_, static_cast<size_t>(group_size_)};
   }
 
-  void quantize_row(int64_t row, const std::vector<float>& values, std::vector<int8_t>& codes,
-                    OwnedBytes& owned, double& square_error) const {
+  /// Fills the row's codes, scales and zero points; returns its sum of squared errors.
+  double quantize_row(int64_t row, const std::vector<float>& values, std::vector<int8_t>& codes,
+                      OwnedBytes& owned) const {
+    double error = 0.0;
     for (int64_t group = 0; group < groups_; ++group) {
       const std::span<const float> x = group_of(values, group);
       const std::span<int8_t> q{codes.data() + group * group_size_, x.size()};
@@ -240,11 +288,9 @@ class Quantizer {
         const auto code = static_cast<uint32_t>(chosen.zero_point + (1 << (format_.bits - 1)));
         owned.zero_points[static_cast<size_t>(bit / 32 * groups_ + group)] |= code << (bit % 32);
       }
-      for (size_t i = 0; i < x.size(); ++i) {
-        const float value = static_cast<float>(q[i] - chosen.zero_point) * chosen.scale;
-        square_error += double{x[i] - value} * (x[i] - value);
-      }
+      error += square_error(x, q.data(), chosen);
     }
+    return error;
   }
 
   void pack_row(const std::vector<int8_t>& codes, uint8_t* packed) const {
@@ -294,10 +340,10 @@ QuantizeResult quantize(const Tensor& weight, const QuantizeFormat& format,
     case Dtype::kF32:
       return Quantizer<F32Type>(weight, format, name).run();
     default:
-      throw Error(ErrorKind::kModel,
-                  "tensor of dtype " + std::string(dtype_name(weight.dtype)) +
-                      " cannot be quantised",
-                  name, "F32, BF16 or F16 is expected");
+      throw Error(
+          ErrorKind::kModel,
+          "tensor of dtype " + std::string(dtype_name(weight.dtype)) + " cannot be quantised", name,
+          "F32, BF16 or F16 is expected");
   }
 }
 

@@ -33,8 +33,8 @@ inline constexpr QuantizeFormat kInt4Group32{
 
 struct QuantizeResult {
   std::shared_ptr<const QuantizedMatrix> matrix;  // owns its bytes
-  double relative_error = 0.0;  // rms(W - dequantised) / rms(W)
-  double on_grid = 0.0;         // share of groups on a 4-bit grid; 0 when not looked for
+  double relative_error = 0.0;                    // rms(W - dequantised) / rms(W)
+  double on_grid = 0.0;  // share of groups on a 4-bit grid, of a sample when it is no QAT matrix
   bool used_grid = false;
 };
 

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <span>
 
 #include "lib/base/error.h"
-#include "lib/base/log.h"
 #include "lib/io/atomic_file.h"
 #include "lib/io/safetensors_writer.h"
 #include "lib/quant/output_directory.h"
@@ -15,7 +13,6 @@ namespace gemma4 {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr uint64_t kShardBytes = 5'000'000'000;
 constexpr size_t kCopyBytes = size_t{16} << 20;
 
 /// The smallest thing that goes into one shard: a copied tensor or a quantised matrix.
@@ -38,11 +35,12 @@ uint64_t bytes_of(const std::vector<TensorDeclaration>& declarations) {
   return bytes;
 }
 
-std::vector<Shard> make_shards(const Checkpoint& source, const QuantizePlan& plan) {
+std::vector<Shard> make_shards(const Checkpoint& source, const QuantizePlan& plan,
+                               uint64_t shard_bytes) {
   std::vector<Shard> shards(1);
   const auto add = [&](Unit unit) {
     const uint64_t bytes = bytes_of(unit.declarations);
-    if (shards.back().bytes + bytes > kShardBytes && !shards.back().units.empty()) {
+    if (shards.back().bytes + bytes > shard_bytes && !shards.back().units.empty()) {
       shards.emplace_back();
     }
     shards.back().bytes += bytes;
@@ -77,8 +75,8 @@ class Converter {
             const std::function<void(const QuantizeProgress&)>& progress)
       : source_(source), plan_(plan), progress_(progress) {}
 
-  QuantizeReport run(const fs::path& directory) {
-    const std::vector<Shard> shards = make_shards(source_, plan_);
+  QuantizeReport run(const fs::path& directory, uint64_t shard_bytes) {
+    const std::vector<Shard> shards = make_shards(source_, plan_, shard_bytes);
     Json weight_map = Json::object();
     auto& entries = weight_map.get_ref<Json::object_t&>();
     for (size_t i = 0; i < shards.size(); ++i) {
@@ -173,7 +171,7 @@ bool is_copied(const fs::path& file) {
       name == "model.safetensors.index.json") {
     return false;
   }
-  constexpr std::array<std::string_view, 7> kLeftOut = {".py",  ".bin", ".pt",      ".pth",
+  constexpr std::array<std::string_view, 7> kLeftOut = {".py",  ".bin",  ".pt",     ".pth",
                                                         ".pkl", ".gguf", ".partial"};
   return std::none_of(kLeftOut.begin(), kLeftOut.end(),
                       [&](std::string_view suffix) { return name.ends_with(suffix); });
@@ -181,11 +179,15 @@ bool is_copied(const fs::path& file) {
 
 void copy_other_files(const fs::path& source, const fs::path& directory) {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(source)) {
-    if (entry.is_regular_file() && is_copied(entry.path())) files.push_back(entry.path());
+  std::error_code ec;
+  for (fs::directory_iterator entry(source, ec), end; !ec && entry != end; entry.increment(ec)) {
+    std::error_code not_a_file;
+    if (entry->is_regular_file(not_a_file) && is_copied(entry->path())) {
+      files.push_back(entry->path());
+    }
   }
+  if (ec) throw Error(ErrorKind::kModel, "cannot list directory", source.string(), ec.message());
   for (const fs::path& file : files) {
-    std::error_code ec;
     const fs::path target = directory / file.filename();
     if (!fs::copy_file(file, target, ec)) {
       throw Error(ErrorKind::kResource, "cannot copy file", target.string(), ec.message());
@@ -197,8 +199,7 @@ void require_space(const fs::path& directory, uint64_t bytes) {
   std::error_code ec;
   const fs::space_info space = fs::space(directory, ec);
   if (ec || space.available >= bytes) return;
-  throw Error(ErrorKind::kResource, "the disk is too full",
-              directory.string(),
+  throw Error(ErrorKind::kResource, "the disk is too full", directory.string(),
               std::to_string(bytes) + " bytes are needed, " + std::to_string(space.available) +
                   " are free");
 }
@@ -213,7 +214,8 @@ QuantizeReport quantize_checkpoint(const fs::path& source, const fs::path& desti
   const QuantizePlan plan = plan_quantization(checkpoint, options);
   OutputDirectory output(destination, options.force);
   require_space(output.partial(), plan.output_bytes);
-  QuantizeReport report = Converter(checkpoint, plan, progress).run(output.partial());
+  QuantizeReport report =
+      Converter(checkpoint, plan, progress).run(output.partial(), options.shard_bytes);
   copy_other_files(source, output.partial());
   write_file_atomically(output.partial() / "config.json", plan.config.dump(2) + "\n");
   output.commit();

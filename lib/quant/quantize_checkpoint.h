@@ -32,9 +32,9 @@ struct QuantizeReport {
   uint64_t output_bytes = 0;
 };
 
-/// Reads `source`, writes the directory `destination`: safetensors of at most 5 GB, config.json
-/// with a quantization_config, and copies of the other files (tokenizer, templates, processor
-/// settings). The same input and options give the same bytes for any number of threads.
+/// Reads `source`, writes the directory `destination`: safetensors of at most shard_bytes,
+/// config.json with a quantization_config, and copies of the other files (tokenizer, templates,
+/// processor settings). The same input and options give the same bytes for any number of threads.
 ///
 /// All is written to "<destination>.partial" and renamed at the end, so that the final name never
 /// holds half a checkpoint; `source` is only read. On an error, or when `progress` throws, the

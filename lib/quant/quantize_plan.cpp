@@ -22,9 +22,8 @@ bool is_float(Dtype dtype) {
 
 std::string module_name(const std::string& tensor_name) {
   constexpr std::string_view kWeight = ".weight";
-  return tensor_name.ends_with(kWeight)
-             ? tensor_name.substr(0, tensor_name.size() - kWeight.size())
-             : tensor_name;
+  return tensor_name.ends_with(kWeight) ? tensor_name.substr(0, tensor_name.size() - kWeight.size())
+                                        : tensor_name;
 }
 
 /// "*" for any text; "re:" patterns pass through.
@@ -110,8 +109,7 @@ class Planner {
     plan_head();
     for (PlannedTensor& tensor : plan_.tensors) {
       for (const TensorDeclaration& declaration : declarations_of(source_, tensor)) {
-        tensor.output_bytes +=
-            Tensor{nullptr, declaration.dtype, declaration.shape}.bytes();
+        tensor.output_bytes += Tensor{nullptr, declaration.dtype, declaration.shape}.bytes();
       }
       plan_.source_bytes += tensor.source_bytes;
       plan_.output_bytes += tensor.output_bytes;
@@ -129,8 +127,8 @@ class Planner {
       throw Error(ErrorKind::kModel, "the checkpoint is already quantised",
                   source_.directory().string(), "start from its bfloat16 form");
     }
-    const bool uses_groups = options_.scheme == QuantizeScheme::kW4A16 ||
-                             options_.lm_head == QuantizeScheme::kW4A16;
+    const bool uses_groups =
+        options_.scheme == QuantizeScheme::kW4A16 || options_.lm_head == QuantizeScheme::kW4A16;
     if (!uses_groups) {
       if (options_.rule == RoundingRule::kGrid) {
         throw Error(ErrorKind::kUsage, "--rule grid needs --scheme w4a16");
@@ -192,10 +190,10 @@ class Planner {
   const std::vector<int64_t>& checked_shape(const std::string& name, size_t rank) const {
     const Tensor& tensor = *source_.find(name);
     if (!is_float(tensor.dtype) || tensor.shape.size() != rank || tensor.elements() == 0) {
-      throw Error(ErrorKind::kModel,
-                  "tensor is " + std::string(dtype_name(tensor.dtype)) + " " +
-                      shape_text(tensor.shape),
-                  name, "F32, BF16 or F16 of rank " + std::to_string(rank) + " is expected");
+      throw Error(
+          ErrorKind::kModel,
+          "tensor is " + std::string(dtype_name(tensor.dtype)) + " " + shape_text(tensor.shape),
+          name, "F32, BF16 or F16 of rank " + std::to_string(rank) + " is expected");
     }
     return tensor.shape;
   }
@@ -232,8 +230,7 @@ class Planner {
     if (!is_down && rows % 2 != 0) {
       throw Error(ErrorKind::kModel, "gate and up are not of one size", tensor.source);
     }
-    const std::string stem =
-        module.prefix + "layers." + std::to_string(module.layer) + ".experts.";
+    const std::string stem = module.prefix + "layers." + std::to_string(module.layer) + ".experts.";
     for (int64_t e = 0; e < count; ++e) {
       const std::string expert = stem + std::to_string(e);
       const auto add = [&](const char* part, int64_t first, int64_t size) {
@@ -295,8 +292,7 @@ class Planner {
                    "re:.*embed_vision.*", "re:.*embed_audio.*",     "re:.*router.*"};
     Json groups = {{"group_0", group_json(targets_, format_)}};
     if (options_.lm_head) {
-      groups["group_1"] =
-          group_json({"re:.*lm_head$"}, format_of(*options_.lm_head, options_));
+      groups["group_1"] = group_json({"re:.*lm_head$"}, format_of(*options_.lm_head, options_));
     } else {
       ignore.insert(ignore.begin(), "lm_head");
     }
@@ -315,7 +311,7 @@ class Planner {
   const QuantizeOptions& options_;
   QuantizeFormat format_;
   std::vector<ModulePattern> keep_;
-  std::vector<bool> kept_any_;  // which of keep_ matched something
+  std::vector<bool> kept_any_;              // which of keep_ matched something
   std::map<std::string, bool> fused_sets_;  // kept or not
   std::set<std::string> targets_;
   std::set<std::string> ignore_;
@@ -344,8 +340,7 @@ std::vector<TensorDeclaration> declarations_of(const Checkpoint& source,
 
 std::vector<TensorDeclaration> declarations_of(Dtype dtype, const PlannedMatrix& matrix) {
   const int64_t group_size = matrix.format.group_size;
-  const int64_t groups =
-      group_size == 0 || matrix.cols < group_size ? 1 : matrix.cols / group_size;
+  const int64_t groups = group_size == 0 || matrix.cols < group_size ? 1 : matrix.cols / group_size;
   const int64_t words = (matrix.cols * matrix.format.bits + 31) / 32;
   return {{matrix.module + ".weight_packed", Dtype::kI32, {matrix.rows, words}},
           {matrix.module + ".weight_scale", dtype, {matrix.rows, groups}},

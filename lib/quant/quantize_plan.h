@@ -17,16 +17,17 @@ enum class QuantizeScheme : uint8_t { kInt8, kW4A16 };
 
 struct QuantizeOptions {
   QuantizeScheme scheme = QuantizeScheme::kW4A16;
-  int64_t group_size = 32;                // of kW4A16
+  int64_t group_size = 32;                  // of kW4A16
   RoundingRule rule = RoundingRule::kAuto;  // of kW4A16
   /// Modules that stay as stored: names in which "*" stands for any text, or "re:..." regular
   /// expressions anchored at the start. The experts of a layer are kept together, by the name of
   /// their tensor ("...layers.0.experts.gate_up_proj").
-  std::vector<std::string> keep;
+  std::vector<std::string> keep{};
   /// The output head, which otherwise stays as stored. Unties it from the embedding.
-  std::optional<QuantizeScheme> lm_head;
+  std::optional<QuantizeScheme> lm_head{};
   /// Quantises experts to 4 bits though they are too narrow, and replaces DST.
   bool force = false;
+  uint64_t shard_bytes = 5'000'000'000;  // a file holds at most this, or one tensor
 };
 
 /// One matrix to quantise: rows [first_row, first_row + rows) of source tensor `source` seen as a

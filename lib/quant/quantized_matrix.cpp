@@ -22,9 +22,16 @@ void unpack_offset_binary(const uint8_t* packed, int64_t count, int8_t* out) {
   constexpr int kPerByte = 8 / Bits;
   constexpr int kMask = (1 << Bits) - 1;
   constexpr int kOffset = 1 << (Bits - 1);
-  for (int64_t k = 0; k < count; ++k) {
-    const int shift = static_cast<int>(k % kPerByte) * Bits;
-    out[k] = static_cast<int8_t>(((packed[k / kPerByte] >> shift) & kMask) - kOffset);
+  const auto code = [](uint8_t byte, int j) {
+    return static_cast<int8_t>(((byte >> (j * Bits)) & kMask) - kOffset);
+  };
+  const int64_t whole = count / kPerByte;
+#pragma omp simd
+  for (int64_t i = 0; i < whole; ++i) {
+    for (int j = 0; j < kPerByte; ++j) out[i * kPerByte + j] = code(packed[i], j);
+  }
+  for (int64_t k = whole * kPerByte; k < count; ++k) {
+    out[k] = code(packed[whole], static_cast<int>(k % kPerByte));
   }
 }
 

@@ -54,7 +54,7 @@ struct QuantizedMatrix {
   const void* zero_points = nullptr;  // any alignment
 
   ActivationScheme activation = ActivationScheme::kNone;
-  float input_scale = 0.0f;   // of kStaticInt8; 0: this side is not quantised
+  float input_scale = 0.0f;  // of kStaticInt8; 0: this side is not quantised
   float output_scale = 0.0f;
 
   /// Holds the bytes of a matrix that was quantised at load; null when they lie in a mapped file,

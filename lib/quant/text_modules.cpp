@@ -8,8 +8,8 @@ namespace gemma4 {
 namespace {
 
 constexpr std::array<std::string_view, 9> kLayerLinears = {
-    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
-    "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+    "self_attn.q_proj", "self_attn.k_proj",     "self_attn.v_proj",
+    "self_attn.o_proj", "mlp.gate_proj",        "mlp.up_proj",
     "mlp.down_proj",    "per_layer_input_gate", "per_layer_projection"};
 constexpr std::array<std::string_view, 2> kExpertStacks = {"experts.gate_up_proj",
                                                            "experts.down_proj"};
@@ -41,10 +41,8 @@ std::optional<TextModule> text_module_of(std::string_view tensor_name) {
   constexpr std::string_view kLayers = "layers.";
   if (!rest.starts_with(kLayers)) return std::nullopt;
   rest.remove_prefix(kLayers.size());
-  const auto [end, error] =
-      std::from_chars(rest.data(), rest.data() + rest.size(), module.layer);
-  if (error != std::errc() || end == rest.data() + rest.size() || *end != '.' ||
-      module.layer < 0) {
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), module.layer);
+  if (error != std::errc() || end == rest.data() + rest.size() || *end != '.' || module.layer < 0) {
     return std::nullopt;
   }
   rest.remove_prefix(static_cast<size_t>(end - rest.data()) + 1);

@@ -29,8 +29,7 @@ void require_tensor(const Tensor& tensor, const std::string& name, Dtype dtype,
          std::string(dtype_name(dtype)) + " is expected");
   }
   if (tensor.shape != shape) {
-    fail("tensor has shape " + shape_text(tensor.shape), name,
-         shape_text(shape) + " is expected");
+    fail("tensor has shape " + shape_text(tensor.shape), name, shape_text(shape) + " is expected");
   }
 }
 
@@ -75,8 +74,7 @@ void attach_scales(const Tensor& tensor, const std::string& name, int64_t wanted
   const bool is_matrix = tensor.shape.size() == 2 && tensor.shape[0] == matrix.rows;
   if (!one_a_row && !is_matrix) {
     fail("scales have shape " + shape_text(tensor.shape), name,
-         "one row of scales for each of the " + std::to_string(matrix.rows) +
-             " rows is expected");
+         "one row of scales for each of the " + std::to_string(matrix.rows) + " rows is expected");
   }
   const int64_t groups = one_a_row ? 1 : tensor.shape[1];
   if (groups <= 0 || matrix.cols % groups != 0) {
@@ -87,8 +85,8 @@ void attach_scales(const Tensor& tensor, const std::string& name, int64_t wanted
   matrix.group_size = matrix.cols / groups;
   if (wanted_group_size != kUnknownGroupSize) {
     // A matrix narrower than a group has one group.
-    const int64_t wanted = wanted_group_size == 0 ? matrix.cols
-                                                  : std::min(wanted_group_size, matrix.cols);
+    const int64_t wanted =
+        wanted_group_size == 0 ? matrix.cols : std::min(wanted_group_size, matrix.cols);
     if (matrix.cols % wanted != 0) {
       fail("group_size " + std::to_string(wanted) + " does not divide " +
                std::to_string(matrix.cols) + " columns",
@@ -133,15 +131,14 @@ StoredMatrix WeightReader::read(const std::string& module, int64_t rows, int64_t
   auto matrix = std::make_shared<QuantizedMatrix>();
   matrix->rows = rows;
   matrix->cols = cols;
-  if (embedding != nullptr || (plain != nullptr && config_.method() == QuantMethod::kGemma &&
-                               !is_float(plain->dtype))) {
+  if (embedding != nullptr ||
+      (plain != nullptr && config_.method() == QuantMethod::kGemma && !is_float(plain->dtype))) {
     if (config_.method() != QuantMethod::kGemma) {
       fail("Gemma mobile weights without quant_method \"gemma\"", module);
     }
     const std::string stem = embedding != nullptr ? ".embedding" : ".weight";
     const std::string codes = embedding != nullptr ? ".embedding_quantized" : ".weight";
-    read_gemma(module + codes, module + stem + "_scale", config_.scheme_for(module)->bits,
-               *matrix);
+    read_gemma(module + codes, module + stem + "_scale", config_.scheme_for(module)->bits, *matrix);
     read_activation_scales(module, ".input_activation_scale", ".output_activation_scale", *matrix);
     return {{}, matrix};
   }

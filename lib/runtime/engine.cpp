@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "kernels/backend.h"
 #include "lib/base/error.h"
 #include "lib/base/parallel.h"
+#include "lib/model/checkpoint_tensors.h"
+#include "lib/model/random_tensors.h"
 #include "lib/runtime/batch_runner.h"
+#include "lib/runtime/token_traffic.h"
 
 namespace gemma4 {
 namespace {
@@ -27,20 +31,16 @@ void ignore_towers(TensorSource& source) {
 
 class LoadedEngine : public Engine {
  public:
-  LoadedEngine(const EngineOptions& options, const Progress& progress)
-      : options_(options), checkpoint_(Checkpoint::open(options.directory)) {
+  LoadedEngine(const EngineOptions& options, const Progress& progress) : options_(options) {
     const double started = now_ms();
     set_num_threads(options.threads > 0 ? options.threads : physical_cores());
-    config_ = parse_model_config(checkpoint_.config(), checkpoint_.generation_config());
     ops_ = make_backend(options.device, {.exact_activations = options.exact_activations});
+    TextWeights weights =
+        options.dummy_preset.empty() ? load_checkpoint(progress) : make_random(progress);
     context_ = options.context > 0
                    ? std::min<int64_t>(options.context, config_.text.max_position_embeddings)
                    : config_.text.max_position_embeddings;
     max_chunk_ = std::min(options.max_chunk, context_);
-    TensorSource source(checkpoint_, *ops_);
-    ignore_towers(source);
-    TextWeights weights = load_text_weights(source, config_.text, *ops_, progress);
-    source.finish();
     decoder_ = std::make_unique<TextDecoder>(*ops_, config_.text, std::move(weights),
                                              max_chunk_ + options.max_sequences);
     cache_ =
@@ -55,6 +55,13 @@ class LoadedEngine : public Engine {
   int64_t context() const override { return context_; }
   double load_ms() const override { return load_ms_; }
 
+  uint64_t weight_bytes_per_token() const override {
+    return gemma4::weight_bytes_per_token(decoder_->weights());
+  }
+  uint64_t kv_bytes_per_token(int64_t position) const override {
+    return gemma4::kv_bytes_per_token(config_.text, options_.kv_cache_dtype, position);
+  }
+
   std::unique_ptr<Session> open_session() override {
     return std::make_unique<SessionState>(*cache_, config_.text.sliding_window);
   }
@@ -68,6 +75,24 @@ class LoadedEngine : public Engine {
   }
 
  private:
+  TextWeights load_checkpoint(const Progress& progress) {
+    checkpoint_.emplace(Checkpoint::open(options_.directory));
+    config_ = parse_model_config(checkpoint_->config(), checkpoint_->generation_config());
+    CheckpointTensors source(*checkpoint_, *ops_);
+    ignore_towers(source);
+    TextWeights weights =
+        load_text_weights(source, config_.text, *ops_, options_.weights, progress);
+    source.finish();
+    return weights;
+  }
+
+  TextWeights make_random(const Progress& progress) {
+    config_ = parse_model_config(read_json_file(options_.dummy_preset, ErrorKind::kModel),
+                                 Json::object());
+    RandomTensors source(*ops_);
+    return load_text_weights(source, config_.text, *ops_, options_.weights, progress);
+  }
+
   void check(const GenerationRequest& request) const {
     if (request.prompt.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
     const auto length = static_cast<int64_t>(request.prompt.size());
@@ -87,7 +112,7 @@ class LoadedEngine : public Engine {
   }
 
   EngineOptions options_;
-  Checkpoint checkpoint_;
+  std::optional<Checkpoint> checkpoint_;
   ModelConfig config_;
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<TextDecoder> decoder_;

@@ -11,6 +11,7 @@
 
 #include "lib/base/tensor.h"
 #include "lib/model/config.h"
+#include "lib/model/weight_choice.h"
 #include "lib/runtime/generation.h"
 #include "lib/text/chat_template.h"
 #include "lib/text/tokenizer.h"
@@ -19,10 +20,13 @@ namespace gemma4 {
 
 struct EngineOptions {
   std::filesystem::path directory;  // of the checkpoint; see locate_model
-  std::string device = "auto";      // auto, cpu, reference
-  int threads = 0;                  // 0: one a physical core
+  /// A preset (share/models/NAME.json): random weights of that shape instead of a checkpoint.
+  std::filesystem::path dummy_preset;
+  std::string device = "auto";  // auto, cpu, reference
+  int threads = 0;              // 0: one a physical core
   Dtype kv_cache_dtype = Dtype::kBf16;
   bool exact_activations = false;
+  WeightChoice weights;                  // --weights, --lm-head
   int64_t context = 0;                   // most positions of one sequence; 0: the model's own limit
   int64_t max_sequences = 1;             // decoded together
   int64_t max_chunk = 512;               // prompt tokens in one step
@@ -85,6 +89,12 @@ class Engine {
 
   /// A conversation of its own; at most max_sequences at a time. Must not outlive the engine.
   virtual std::unique_ptr<Session> open_session() = 0;
+
+  /// Bytes of weights that decoding one token reads: every matrix but the lookup tables, of the
+  /// experts only those that a token is routed to.
+  virtual uint64_t weight_bytes_per_token() const = 0;
+  /// Bytes of keys and values that decoding one token at `position` reads.
+  virtual uint64_t kv_bytes_per_token(int64_t position) const = 0;
 
   /// Runs all requests, as many at a time as there are sequences, and returns when all have ended.
   /// Throws Error(kInput) before any work for a prompt that does not fit the context (with the

@@ -22,15 +22,16 @@ constexpr std::string_view kReplacement = "\uFFFD";
 // An encoder's tables stay in the processor's cache for a part of this size; about 1000 tokens.
 constexpr size_t kPartBytes = 4096;
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
+// A part that cannot be cut takes some 120 times its size of memory, and this much of it is more
+// tokens than any context holds.
+constexpr size_t kMaxPartBytes = size_t{32} << 20;
 
 // Repetitions of one character encode by rank and in the library alike, up to several times the
 // longest piece: check (c) of tokenizer_proto.h where the order of merges does not prove it.
 bool runs_agree(const TokenizerFile& file, const InterleavedRuns& runs,
                 const PlainEncoder& library) {
   if (runs.characters.empty()) return true;
-  const MergeEncoder by_rank(
-      file, std::span(file.merges)
-                .subspan(runs.first_merge, runs.end_merge - runs.first_merge));
+  const MergeEncoder by_rank(file, runs.merges);
   for (const std::string& character : runs.characters) {
     std::string text;
     for (size_t count = 1; count <= 4 * runs.longest; ++count) {
@@ -190,6 +191,10 @@ void Tokenizer::Impl::encode_plain(std::string_view text, std::vector<TokenId>& 
   std::vector<std::string_view> parts;
   while (!text.empty()) {
     parts.push_back(text.substr(0, end_of_part(model, text, kPartBytes)));
+    if (parts.back().size() > kMaxPartBytes) {
+      throw Error(ErrorKind::kInput, "text of more than 32 MiB without a break between words", {},
+                  "break it into lines");
+    }
     text.remove_prefix(parts.back().size());
   }
   if (parts.size() == 1) return encoder->encode(parts[0], ids);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <set>
 
 #include "lib/base/utf8.h"
 
@@ -41,10 +42,14 @@ bool is_single_character(std::string_view piece) {
   return decode_utf8(piece).length == piece.size();
 }
 
+std::string_view first_character(std::string_view piece) {
+  return piece.substr(0, decode_utf8(piece).length);
+}
+
 bool is_run(std::string_view piece) {
-  const size_t length = decode_utf8(piece).length;
-  for (size_t i = length; i < piece.size(); i += length) {
-    if (piece.substr(i, length) != piece.substr(0, length)) return false;
+  const std::string_view character = first_character(piece);
+  for (size_t i = 0; i < piece.size(); i += character.size()) {
+    if (piece.substr(i, character.size()) != character) return false;
   }
   return true;
 }
@@ -77,30 +82,35 @@ bool has_every_split(const TokenizerFile& file) {
 std::optional<InterleavedRuns> interleaved_runs(const TokenizerFile& file) {
   constexpr size_t kUnseen = SIZE_MAX;
   std::vector<size_t> first(file.pieces.size(), kUnseen);
-  InterleavedRuns runs;
-  runs.first_merge = file.merges.size();
+  // Within these ranks, some merges are not beside the others with their result.
+  size_t begin = file.merges.size(), end = 0;
   for (size_t rank = 0; rank < file.merges.size(); ++rank) {
     const TokenId result = file.merges[rank].result;
     if (first[result] == kUnseen) {
       first[result] = rank;
     } else if (file.merges[rank - 1].result != result) {
-      runs.first_merge = std::min(runs.first_merge, first[result]);
-      runs.end_merge = rank + 1;
+      begin = std::min(begin, first[result]);
+      end = rank + 1;
     }
   }
-  for (size_t rank = runs.first_merge; rank < runs.end_merge; ++rank) {
+  InterleavedRuns runs;
+  std::set<std::string_view> characters;
+  for (size_t rank = begin; rank < end; ++rank) {
     const std::string_view piece = file.pieces[file.merges[rank].result];
     if (!is_run(piece)) return std::nullopt;
-    const size_t length = decode_utf8(piece).length;
-    runs.longest = std::max(runs.longest, piece.size() / length);
-    const std::string character(piece.substr(0, length));
-    if (std::find(runs.characters.begin(), runs.characters.end(), character) ==
-        runs.characters.end()) {
-      runs.characters.push_back(character);
-    }
+    characters.insert(first_character(piece));
+  }
+  if (characters.empty()) return runs;
+  for (const Merge& merge : file.merges) {
+    const std::string_view piece = file.pieces[merge.result];
+    const std::string_view character = first_character(piece);
+    if (!is_run(piece) || !characters.contains(character)) continue;
+    runs.merges.push_back(merge);
+    runs.longest = std::max(runs.longest, piece.size() / character.size());
   }
   // More than a tokenizer has any reason for, and more than is quickly tried.
-  if (runs.characters.size() > 16 || runs.longest > 256) return std::nullopt;
+  if (characters.size() > 16 || runs.longest > 256) return std::nullopt;
+  runs.characters.assign(characters.begin(), characters.end());
   return runs;
 }
 

@@ -15,9 +15,8 @@ namespace gemma4 {
 /// interleave with those of other repetitions.
 struct InterleavedRuns {
   std::vector<std::string> characters;  // UTF-8, one code point each
+  std::vector<Merge> merges;            // all merges into repetitions of these, in their order
   size_t longest = 0;                   // code points of the longest such piece
-  size_t first_merge = 0;               // the merges in question: [first_merge, end_merge)
-  size_t end_merge = 0;
 };
 
 /// The library orders merges by their result, the file by rank. Both give the same ids when

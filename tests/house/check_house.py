@@ -25,7 +25,7 @@ ALLOWED = {
 }
 # Headers that tools see because the engine's face hands their types on.
 FACE = {"lib/text/tokenizer.h", "lib/text/chat_template.h", "lib/text/output_parser.h",
-        "lib/model/config.h"}
+        "lib/model/config.h", "lib/model/weight_choice.h"}
 # Outside library -> the only places that include it.
 OUTSIDE = {
     r"(libav\w+|libsw\w+)/|sndfile": ("lib/media/",),

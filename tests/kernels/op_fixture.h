@@ -24,7 +24,7 @@ namespace gemma4 {
 /// Runs `test` on each backend under test, and says which one failed.
 inline void on_each_backend(const std::function<void(Ops&)>& test, bool exact = true) {
   set_num_threads(2);
-  const auto run = [&](const char* name, CpuLevel level) {
+  const auto run = [&](const std::string& name, CpuLevel level) {
     CAPTURE(name);
     const std::unique_ptr<Ops> ops = make_cpu_ops({.exact_activations = exact, .at_most = level});
     test(*ops);
@@ -58,7 +58,10 @@ class DeviceMatrix {
     view = {buffer_->data(), Dtype::kF32, rows, cols};
     // What an operation does not write must not look right.
     std::vector<float> fill(static_cast<size_t>(rows * cols), std::nanf(""));
-    if (!values.empty()) fill = values;
+    if (!values.empty()) {
+      REQUIRE(values.size() == fill.size());
+      fill = values;
+    }
     ops_.copy_from_host(view.data, fill.data(), fill.size() * sizeof(float));
   }
   std::vector<float> host() const {

@@ -28,8 +28,8 @@ std::vector<int16_t> chord(int rate, double seconds) {
   for (int n = 0; n < static_cast<int>(rate * seconds); ++n) {
     const double t = static_cast<double>(n) / rate;
     const double swell = 0.5 + 0.4 * std::sin(2 * std::numbers::pi * 1.5 * t);
-    const double tone = std::sin(2 * std::numbers::pi * 330 * t) +
-                        std::sin(2 * std::numbers::pi * 555 * t);
+    const double tone =
+        std::sin(2 * std::numbers::pi * 330 * t) + std::sin(2 * std::numbers::pi * 555 * t);
     samples.push_back(static_cast<int16_t>(std::lround(9000 * swell * tone)));
   }
   return samples;
@@ -43,8 +43,8 @@ double best_ratio(const std::vector<float>& expected, const std::vector<float>& 
   for (int shift = -max_shift; shift <= max_shift; ++shift) {
     double signal = 1e-12, error = 1e-12;
     for (size_t i = 2000; i + 4000 < std::min(expected.size(), actual.size()); ++i) {
-      const double difference = actual[static_cast<size_t>(static_cast<int>(i) + shift)] -
-                                expected[i];
+      const double difference =
+          actual[static_cast<size_t>(static_cast<int>(i) + shift)] - expected[i];
       signal += expected[i] * expected[i];
       error += difference * difference;
     }
@@ -198,8 +198,8 @@ TEST_CASE("raw PCM at another rate is converted") {
 
 TEST_CASE("samples that are not numbers are refused, with the place") {
   std::vector<float> values(20000, 0.1f);
-  for (const float bad : {std::numeric_limits<float>::quiet_NaN(),
-                          std::numeric_limits<float>::infinity()}) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     values[8000] = bad;
     const std::string data(reinterpret_cast<const char*>(values.data()), values.size() * 4);
     CHECK(contains(error_of([&] { decode_bytes(wav_bytes(data, 3, 1, 16000, 32)); }), "0.500 s"));
@@ -213,8 +213,7 @@ TEST_CASE("0 Hz, absurd rates and 500 channels are refused") {
   CHECK(contains(error_of([&] { decode_bytes(wav_bytes(data, 1, 1, 1, 16)); }), "sample rate"));
   CHECK(contains(error_of([&] { decode_bytes(wav_bytes(data, 1, 1, 2000000000, 16)); }),
                  "sample rate"));
-  CHECK(contains(error_of([&] { decode_bytes(wav_bytes(data, 1, 500, 16000, 16)); }),
-                 "channels"));
+  CHECK(contains(error_of([&] { decode_bytes(wav_bytes(data, 1, 500, 16000, 16)); }), "channels"));
   error_of([&] { decode_bytes(wav_bytes(data, 1, 0, 16000, 16)); });
 }
 

@@ -38,8 +38,7 @@ void check_plan(const std::vector<AudioWindow>& windows, int64_t total,
     REQUIRE(window.begin <= window.own_begin);
     REQUIRE(window.own_end <= window.end);
     REQUIRE(window.end - window.begin <= options.max_samples);
-    const bool has_room =
-        total < kMinAudioSamples || window.end - window.begin >= kMinAudioSamples;
+    const bool has_room = total < kMinAudioSamples || window.end - window.begin >= kMinAudioSamples;
     REQUIRE(has_room);
     if (i > 0) {  // neighbours share exactly the overlap, and only neighbours share anything
       REQUIRE(windows[i - 1].end - window.begin == options.overlap_samples / 2 * 2);
@@ -72,9 +71,9 @@ TEST_CASE("no sample is skipped or used twice outside the overlaps, for any leng
 
 TEST_CASE("lengths around the limit of one window are planned") {
   const AudioWindowOptions options;
-  for (const int64_t total : {int64_t{1}, int64_t{160}, int64_t{161}, options.max_samples - 1,
-                              options.max_samples, options.max_samples + 1,
-                              options.max_samples + 8000, 2 * options.max_samples}) {
+  for (const int64_t total :
+       {int64_t{1}, int64_t{160}, int64_t{161}, options.max_samples - 1, options.max_samples,
+        options.max_samples + 1, options.max_samples + 8000, 2 * options.max_samples}) {
     CAPTURE(total);
     const std::vector<float> silence(static_cast<size_t>(total / kEnvelopeHop + 1), 0.0f);
     const auto windows = plan_audio_windows(silence, total, options);

@@ -55,15 +55,16 @@ TEST_CASE("lossless formats give exactly the pixels that went in") {
   struct Case {
     std::string flags, name;
   };
-  for (const auto& [flags, name] : std::vector<Case>{{"", "a.png"},
-                                                     {"-interlace PNG", "adam7.png"},
-                                                     {"-define png:bit-depth=16", "deep.png"},
-                                                     {"-alpha on -define png:bit-depth=16", "rgba64.png"},
-                                                     {"", "a.bmp"},
-                                                     {"", "a.tif"},
-                                                     {"-compress LZW", "lzw.tif"},
-                                                     {"-compress Zip", "zip.tif"},
-                                                     {"-define webp:lossless=true", "a.webp"}}) {
+  for (const auto& [flags, name] :
+       std::vector<Case>{{"", "a.png"},
+                         {"-interlace PNG", "adam7.png"},
+                         {"-define png:bit-depth=16", "deep.png"},
+                         {"-alpha on -define png:bit-depth=16", "rgba64.png"},
+                         {"", "a.bmp"},
+                         {"", "a.tif"},
+                         {"-compress LZW", "lzw.tif"},
+                         {"-compress Zip", "zip.tif"},
+                         {"-define webp:lossless=true", "a.webp"}}) {
     CAPTURE(name);
     run_command("convert " + folder.file("in.ppm") + " " + flags + " " + folder.file(name));
     CHECK(mean_difference(decode_file(folder.file(name)), image) == 0.0);
@@ -199,8 +200,8 @@ TEST_CASE("an image truncated anywhere is refused") {
     for (const size_t percent : {1, 10, 50, 90}) {
       CAPTURE(name);
       CAPTURE(percent);
-      const auto cut = MediaSource::from_bytes(whole.substr(0, whole.size() * percent / 100 + 1),
-                                               name);
+      const auto cut =
+          MediaSource::from_bytes(whole.substr(0, whole.size() * percent / 100 + 1), name);
       CHECK(contains(error_of([&] { decode_image(*cut); }), name));
     }
   }

@@ -96,7 +96,7 @@ inline std::string wav_bytes(const std::string& data, int format, int channels, 
   put(static_cast<uint32_t>(format), 2);
   put(static_cast<uint32_t>(channels), 2);
   put(static_cast<uint32_t>(rate), 4);
-  put(static_cast<uint32_t>(rate * frame), 4);
+  put(static_cast<uint32_t>(rate) * static_cast<uint32_t>(frame), 4);
   put(static_cast<uint32_t>(frame), 2);
   put(static_cast<uint32_t>(bits), 2);
   out += "data";

@@ -17,14 +17,22 @@ namespace {
 std::string piece_text(const MediaPiece& piece) {
   const std::string times = " x" + std::to_string(piece.count);
   switch (piece.kind) {
-    case MediaTokenKind::kText: return piece.text;
-    case MediaTokenKind::kBeginImage: return "<|image>";
-    case MediaTokenKind::kImage: return "<|image|>" + times;
-    case MediaTokenKind::kEndImage: return "<image|>";
-    case MediaTokenKind::kVideo: return "<|video|>" + times;
-    case MediaTokenKind::kBeginAudio: return "<|audio>";
-    case MediaTokenKind::kAudio: return "<|audio|>" + times;
-    case MediaTokenKind::kEndAudio: return "<audio|>";
+    case MediaTokenKind::kText:
+      return piece.text;
+    case MediaTokenKind::kBeginImage:
+      return "<|image>";
+    case MediaTokenKind::kImage:
+      return "<|image|>" + times;
+    case MediaTokenKind::kEndImage:
+      return "<image|>";
+    case MediaTokenKind::kVideo:
+      return "<|video|>" + times;
+    case MediaTokenKind::kBeginAudio:
+      return "<|audio>";
+    case MediaTokenKind::kAudio:
+      return "<|audio|>" + times;
+    case MediaTokenKind::kEndAudio:
+      return "<audio|>";
   }
   return {};
 }

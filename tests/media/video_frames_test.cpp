@@ -24,10 +24,10 @@ double mean_level(const Image& image) {
 }
 
 /// Frame i of `count` is a plain grey of level 20 + 200 * i / count.
-void write_grey_ramp(const TemporaryFolder& folder, int count) {
+void write_ramp(const TemporaryFolder& folder, int count) {
   std::string raw;
   for (int i = 0; i < count; ++i) {
-    raw += std::string(64 * 48, static_cast<char>(20 + 200 * i / count));
+    raw += std::string(64 * 48 * 3, static_cast<char>(20 + 200 * i / count));
   }
   write_bytes(folder.file("ramp.raw"), raw);
 }
@@ -81,7 +81,7 @@ TEST_CASE("a lossless video gives exactly the frames that went in") {
 TEST_CASE("the frames of every container are the right ones, far jumps included") {
   if (!has_program("ffmpeg")) return;
   const TemporaryFolder folder;
-  write_grey_ramp(folder, 300);
+  write_ramp(folder, 300);
   struct Case {
     std::string flags, name;
     double tolerance;  // levels
@@ -95,7 +95,7 @@ TEST_CASE("the frames of every container are the right ones, far jumps included"
                          {"-c:v mpeg4 -g 24 -q:v 2", "a.mov", 4.0},
                          {"-vf format=gray", "a.gif", 4.0}}) {
     CAPTURE(name);
-    run_command("ffmpeg -v error -f rawvideo -pix_fmt gray -s 64x48 -r 25 -i " +
+    run_command("ffmpeg -v error -f rawvideo -pix_fmt rgb24 -s 64x48 -r 25 -i " +
                 folder.file("ramp.raw") + " " + flags + " " + folder.file(name));
     const VideoFrames video = sample_file(folder.file(name));
     CHECK(video.total_frames == 300);
@@ -114,8 +114,8 @@ TEST_CASE("the frames of every container are the right ones, far jumps included"
 TEST_CASE("a frame rate samples by time, and short videos give all their frames") {
   if (!has_program("ffmpeg")) return;
   const TemporaryFolder folder;
-  write_grey_ramp(folder, 10);
-  run_command("ffmpeg -v error -f rawvideo -pix_fmt gray -s 64x48 -r 5 -i " +
+  write_ramp(folder, 10);
+  run_command("ffmpeg -v error -f rawvideo -pix_fmt rgb24 -s 64x48 -r 5 -i " +
               folder.file("ramp.raw") + " -c:v ffv1 " + folder.file("a.mkv"));
   CHECK(sample_file(folder.file("a.mkv")).frames.size() == 10);
   VideoOptions options;
@@ -131,8 +131,8 @@ TEST_CASE("transparent frames are blended on white") {
   std::string raw;
   for (int i = 0; i < 2 * 64 * 48; ++i) raw += std::string("\x64\x64\x64\x80", 4);
   write_bytes(folder.file("a.raw"), raw);
-  run_command("ffmpeg -v error -f rawvideo -pix_fmt rgba -s 64x48 -r 5 -i " +
-              folder.file("a.raw") + " -c:v png " + folder.file("a.mov"));
+  run_command("ffmpeg -v error -f rawvideo -pix_fmt rgba -s 64x48 -r 5 -i " + folder.file("a.raw") +
+              " -c:v png " + folder.file("a.mov"));
   const VideoFrames video = sample_file(folder.file("a.mov"));
   REQUIRE(video.frames.size() == 2);
   CHECK(video.frames[0].rgb[0] == (100 * 128 + 255 * 127 + 127) / 255);
@@ -141,25 +141,33 @@ TEST_CASE("transparent frames are blended on white") {
 TEST_CASE("a video filmed sideways is turned upright") {
   if (!has_program("ffmpeg")) return;
   const TemporaryFolder folder;
-  run_command("ffmpeg -v error -f lavfi -i color=red:s=96x48:d=1:r=5 -f lavfi -i "
-              "color=blue:s=96x48:d=1:r=5 -filter_complex hstack -c:v mpeg4 -q:v 2 " +
-              folder.file("plain.mp4"));
+  run_command(
+      "ffmpeg -v error -f lavfi -i color=red:s=96x48:d=1:r=5 -f lavfi -i "
+      "color=blue:s=96x48:d=1:r=5 -filter_complex hstack -c:v mpeg4 -q:v 2 " +
+      folder.file("plain.mp4"));
   run_command("ffmpeg -v error -i " + folder.file("plain.mp4") +
               " -c copy -metadata:s:v rotate=90 " + folder.file("turned.mp4"));
+  run_command("ffmpeg -v error -i " + folder.file("turned.mp4") + " -frames:v 1 " +
+              folder.file("upright.png"));  // what players show
   const Image plain = sample_file(folder.file("plain.mp4")).frames[0];
   const Image turned = sample_file(folder.file("turned.mp4")).frames[0];
+  const Image upright = decode_image(*MediaSource::open(folder.file("upright.png")));
   CHECK(plain.width > plain.height);
   CHECK(turned.width == plain.height);
   CHECK(turned.height == plain.width);
-  CHECK(turned.rgb[0] > 200);                      // red, the left half, is now on top
-  CHECK(turned.rgb[turned.rgb.size() - 1] > 200);  // blue below
+  for (size_t c = 0; c < 3; ++c) {
+    CHECK(std::abs(turned.rgb[c] - upright.rgb[c]) < 10);
+    CHECK(std::abs(turned.rgb[turned.rgb.size() - 3 + c] -
+                   upright.rgb[upright.rgb.size() - 3 + c]) < 10);
+  }
+  CHECK(std::abs(turned.rgb[0] - turned.rgb[turned.rgb.size() - 3]) > 200);
 }
 
 TEST_CASE("files without video frames are refused") {
   if (!has_program("ffmpeg")) return;
   const TemporaryFolder folder;
-  write_bytes(folder.file("a.wav"), wav_bytes(pcm_bytes(std::vector<int16_t>(8000)), 1, 1, 16000,
-                                              16));
+  write_bytes(folder.file("a.wav"),
+              wav_bytes(pcm_bytes(std::vector<int16_t>(8000)), 1, 1, 16000, 16));
   CHECK(contains(error_of([&] { sample_file(folder.file("a.wav")); }), "no video"));
   run_command("ffmpeg -v error -f lavfi -i testsrc=d=1:s=64x48 -frames:v 0 -c:v mpeg4 " +
               folder.file("none.avi"));

@@ -30,13 +30,13 @@ bool same_bytes(const void* data, const Tensor& tensor) {
 
 TEST_CASE("pack-quantized files decode to their codes, zero points and values") {
   for (const std::string name :
-       {"ct_edge_w4_g32_asym_f32", "ct_edge_w4_g32_sym_bf16", "ct_edge_w4_g32_sym_f32",
-        "ct_w2_ch_asym_bf16_21x128", "ct_w2_ch_sym_bf16_32x128", "ct_w2_g32_asym_bf16_16x128",
-        "ct_w2_g32_sym_f32_16x128", "ct_w4_ch_sym_bf16_32x128", "ct_w4_ch_sym_bf16_9x37",
+       {"ct_edge_w4_g32_asym_f32",    "ct_edge_w4_g32_sym_bf16",    "ct_edge_w4_g32_sym_f32",
+        "ct_w2_ch_asym_bf16_21x128",  "ct_w2_ch_sym_bf16_32x128",   "ct_w2_g32_asym_bf16_16x128",
+        "ct_w2_g32_sym_f32_16x128",   "ct_w4_ch_sym_bf16_32x128",   "ct_w4_ch_sym_bf16_9x37",
         "ct_w4_g128_sym_bf16_16x128", "ct_w4_g32_asym_bf16_28x128", "ct_w4_g32_asym_f32_16x128",
-        "ct_w4_g32_sym_bf16_32x128", "ct_w4_g32_sym_f16_16x128", "ct_w4_g32_sym_f32_32x128",
-        "ct_w8_ch_asym_f32_16x128", "ct_w8_ch_sym_bf16_32x128", "ct_w8_g32_asym_bf16_19x128",
-        "ct_w8_g32_sym_bf16_16x128", "ct_w4_g32_negative_scales"}) {
+        "ct_w4_g32_sym_bf16_32x128",  "ct_w4_g32_sym_f16_16x128",   "ct_w4_g32_sym_f32_32x128",
+        "ct_w8_ch_asym_f32_16x128",   "ct_w8_ch_sym_bf16_32x128",   "ct_w8_g32_asym_bf16_19x128",
+        "ct_w8_g32_sym_bf16_16x128",  "ct_w4_g32_negative_scales"}) {
     CAPTURE(name);
     const SafetensorsFile file = quant_vector(name);
     const Tensor expected = tensor_of(file, "dequant");
@@ -47,7 +47,8 @@ TEST_CASE("pack-quantized files decode to their codes, zero points and values") 
     if (file.find("dequant_f32")) {
       CHECK(same_bits(dequantized(matrix), floats_of(tensor_of(file, "dequant_f32"))));
     }
-    if (file.find("q_int8")) CHECK(codes_of(matrix) == values_of<int8_t>(tensor_of(file, "q_int8")));
+    if (file.find("q_int8"))
+      CHECK(codes_of(matrix) == values_of<int8_t>(tensor_of(file, "q_int8")));
     CHECK(matrix.symmetric() == !file.find("zero_point_int8").has_value());
     if (const auto zero_points = file.find("zero_point_int8")) {
       const std::vector<int8_t> wanted = values_of<int8_t>(*zero_points);
@@ -97,8 +98,10 @@ TEST_CASE("experts decode alike one by one and stacked") {
   const SafetensorsFile file = quant_vector("ct_experts_w4_g32_sym");
   const Tensor stacked = tensor_of(file, "stacked.dequant");
   const std::vector<float> expected = floats_of(stacked);
-  const auto stacked_codes = values_of<uint8_t>(
-      {.data = tensor_of(file, "stacked.weight_packed").data, .dtype = Dtype::kU8, .shape = {3 * 16 * 8 * 4}});
+  const auto stacked_codes =
+      values_of<uint8_t>({.data = tensor_of(file, "stacked.weight_packed").data,
+                          .dtype = Dtype::kU8,
+                          .shape = {3 * 16 * 8 * 4}});
   WeightReader reader(finder(file), QuantizationConfig::parse(config_of(file)));
   for (int64_t e = 0; e < 3; ++e) {
     const StoredMatrix stored = reader.read("experts." + std::to_string(e) + ".gate_proj", 16, 64);
@@ -123,8 +126,11 @@ TEST_CASE("int-quantized weights decode, and their activations quantise per toke
     const SafetensorsFile file = quant_vector(name);
     Json config = config_of(file);
     config["quantization_config"]["config_groups"]["group_0"]["input_activations"] = {
-        {"num_bits", 8}, {"type", "int"},      {"symmetric", true},
-        {"dynamic", true}, {"strategy", "token"}};
+        {"num_bits", 8},
+        {"type", "int"},
+        {"symmetric", true},
+        {"dynamic", true},
+        {"strategy", "token"}};
     WeightReader reader(finder_as_module(file, "linear"), QuantizationConfig::parse(config));
     const StoredMatrix stored = reader.read("linear", 32, 128);
     REQUIRE(stored.quantized);
@@ -149,13 +155,13 @@ TEST_CASE("int-quantized weights decode, and their activations quantise per toke
 TEST_CASE("Gemma mobile linears decode, and equal their compressed-tensors form") {
   for (const int bits : {2, 4, 8}) {
     for (const Dtype compute : {Dtype::kF32, Dtype::kBf16}) {
-      const std::string name = "gemma_w" + std::to_string(bits) + "a8o8_" +
-                               (compute == Dtype::kF32 ? "f32" : "bf16");
+      const std::string name =
+          "gemma_w" + std::to_string(bits) + "a8o8_" + (compute == Dtype::kF32 ? "f32" : "bf16");
       CAPTURE(name);
       const SafetensorsFile file = quant_vector(name);
-      const Json config = {{"quantization_config",
-                            {{"quant_method", "gemma"},
-                             {"module_quant_configs", {{"lin", {{"num_bits", bits}}}}}}}};
+      const Json config = {
+          {"quantization_config",
+           {{"quant_method", "gemma"}, {"module_quant_configs", {{"lin", {{"num_bits", bits}}}}}}}};
       WeightReader reader(finder_as_module(file, "linear"), QuantizationConfig::parse(config));
       const QuantizedMatrix matrix = *reader.read("linear", 16, 128).quantized;
       CHECK(matrix.bits == bits);
@@ -167,7 +173,8 @@ TEST_CASE("Gemma mobile linears decode, and equal their compressed-tensors form"
       for (float& scale : rounded_scales) scale = round_to(compute, scale);
       QuantizedMatrix in_compute_type = matrix;
       in_compute_type.scales = rounded_scales.data();
-      CHECK(same_bits(dequantized(in_compute_type, compute), floats_of(tensor_of(file, "dequant"))));
+      CHECK(
+          same_bits(dequantized(in_compute_type, compute), floats_of(tensor_of(file, "dequant"))));
 
       QuantizedMatrix converted = matrix;
       const Tensor ct = tensor_of(file, "ct_weight_packed");
@@ -184,7 +191,8 @@ TEST_CASE("Gemma mobile linears decode, and equal their compressed-tensors form"
       const std::vector<double> y = values_of<double>(tensor_of(file, "y_f64"));
       const std::vector<float> y_srq = floats_of(tensor_of(file, "y_srq"));
       for (size_t i = 0; i < y.size(); ++i) {
-        const float got = static_range_quantize(static_cast<float>(y[i]), matrix.output_scale, compute);
+        const float got =
+            static_range_quantize(static_cast<float>(y[i]), matrix.output_scale, compute);
         CHECK(std::fabs(got - y_srq[i]) <= matrix.output_scale * 1.01f);
       }
     }
@@ -238,9 +246,9 @@ TEST_CASE("fp8 decodes and rounds as its table says") {
   const std::vector<float> table = floats_of(tensor_of(file, "table"));
   for (size_t code = 0; code < 256; ++code) {
     const float value = from_fp8_e4m3(static_cast<uint8_t>(code));
-    CHECK((std::isnan(table[code]) ? std::isnan(value)
-                                   : std::bit_cast<uint32_t>(value) ==
-                                         std::bit_cast<uint32_t>(table[code])));
+    CHECK((std::isnan(table[code])
+               ? std::isnan(value)
+               : std::bit_cast<uint32_t>(value) == std::bit_cast<uint32_t>(table[code])));
   }
   const std::vector<float> x = floats_of(tensor_of(file, "x"));
   const std::vector<uint8_t> bits = values_of<uint8_t>(tensor_of(file, "bits"));
@@ -295,7 +303,8 @@ TEST_CASE("the grid rule finds the grid of QAT weights in every group") {
     }
     for (size_t g = 0; g < steps.size(); ++g) {
       if (steps[g] == 0.0f || g == 24) continue;  // the group of zeros
-      const float step = scale_at(*result.matrix, static_cast<int64_t>(g / 6), static_cast<int64_t>(g % 6));
+      const float step =
+          scale_at(*result.matrix, static_cast<int64_t>(g / 6), static_cast<int64_t>(g % 6));
       // A grid twice as fine fits as well; the step found is the least-squares one.
       const float ratio = std::fabs(steps[g] / step);
       CHECK(std::fabs(ratio - std::round(ratio)) < 0.02f);
@@ -327,8 +336,8 @@ TEST_CASE("a matrix product over dequantised weights gives the vector's result")
   const std::vector<float> x = floats_of(tensor_of(file, "x"));
   for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) {
     const std::vector<float> w = dequantized(matrix, dtype);
-    const std::vector<double> y = values_of<double>(tensor_of(
-        file, dtype == Dtype::kF32 ? "y_dequant_f32_f64acc" : "y_dequant_bf16_f64acc"));
+    const std::vector<double> y = values_of<double>(
+        tensor_of(file, dtype == Dtype::kF32 ? "y_dequant_f32_f64acc" : "y_dequant_bf16_f64acc"));
     for (size_t m = 0; m < 3; ++m) {
       for (size_t n = 0; n < 32; ++n) {
         double sum = 0.0;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "lib/model/checkpoint_tensors.h"
 #include "lib/model/text_decoder.h"
 #include "lib/runtime/kv_cache.h"
 #include "lib/runtime/step_builder.h"
@@ -23,8 +24,8 @@ class DecoderFixture {
         checkpoint(Checkpoint::open(golden_dir(golden))),
         config(parse_model_config(checkpoint.config(), checkpoint.generation_config())),
         kv_options{kv_dtype, max_sequences, 1024 * max_sequences, max_chunk} {
-    TensorSource source(checkpoint, *ops);
-    TextWeights weights = load_text_weights(source, config.text, *ops, {});
+    CheckpointTensors source(checkpoint, *ops);
+    TextWeights weights = load_text_weights(source, config.text, *ops);
     source.finish();
     decoder = std::make_unique<TextDecoder>(*ops, config.text, std::move(weights),
                                             max_chunk * max_sequences);

@@ -109,7 +109,7 @@ TEST_CASE("a cache that cannot be written is no error") {
   const ScratchDir scratch;
   write_tiny_tokenizer(scratch.path());
   write(scratch.path() / "file", "not a directory");
-  for (const std::string place : {(scratch.path() / "file").string(), std::string("/proc/none")}) {
+  for (const std::string& place : {(scratch.path() / "file").string(), std::string("/proc/none")}) {
     const WithEnvironment home("XDG_CACHE_HOME", place);
     CHECK(Tokenizer::load(scratch.path())->vocab_size() > 0);
   }

@@ -29,6 +29,17 @@ std::vector<std::string> shown(const Tokenizer& tokenizer, const Ids& ids) {
 
 using Pieces = std::vector<std::string>;
 
+// Compares equal to every text that contains it.
+struct Contains {
+  std::string part;
+  friend bool operator==(const std::string& text, const Contains& wanted) {
+    return text.find(wanted.part) != text.npos;
+  }
+  friend std::ostream& operator<<(std::ostream& out, const Contains& wanted) {
+    return out << "text with " << wanted.part;
+  }
+};
+
 std::string message_of_loading(const Json& document) {
   const ScratchDir scratch;
   std::ofstream(scratch.path() / "tokenizer.json") << document.dump();
@@ -50,7 +61,9 @@ TEST_CASE("both encoders merge the lowest rank first and fall back to bytes") {
     };
     CHECK(pieces("") == Pieces{});
     CHECK(pieces("user") == Pieces{"user"});
-    CHECK(pieces("model the") == Pieces{"model", " the"});
+    CHECK(pieces("model") == Pieces{"model"});
+    // "th" goes before " t", and then " the" lacks a way there.
+    CHECK(pieces(" the") == (every_split ? Pieces{" the"} : Pieces{" ", "th", "e"}));
     CHECK(pieces("thought") == Pieces{"thought"});
     CHECK(pieces("\n\n\n\n\n\n") == Pieces{"\n\n\n\n", "\n\n"});
     CHECK(pieces("a   b") == Pieces{"a", "   ", "b"});
@@ -198,32 +211,31 @@ TEST_CASE("what Gemma's tokenizers do not have is refused by name") {
     change(document);
     return message_of_loading(document);
   };
-  using doctest::Contains;
   CHECK(changed([](Json&) {}) == "loaded");
-  CHECK(changed([](Json& d) { d["normalizer"] = {{"type", "NFC"}}; }) == Contains("\"NFC\""));
-  CHECK(changed([](Json& d) { d["normalizer"]["content"] = "_"; }) == Contains("normalizer"));
-  CHECK(changed([](Json& d) { d["normalizer"] = nullptr; }) == Contains("normalizer"));
+  CHECK(changed([](Json& d) { d["normalizer"] = {{"type", "NFC"}}; }) == Contains{"\"NFC\""});
+  CHECK(changed([](Json& d) { d["normalizer"]["content"] = "_"; }) == Contains{"normalizer"});
+  CHECK(changed([](Json& d) { d["normalizer"] = nullptr; }) == Contains{"normalizer"});
   CHECK(changed([](Json& d) { d["pre_tokenizer"]["type"] = "ByteLevel"; }) ==
-        Contains("ByteLevel"));
+        Contains{"ByteLevel"});
   CHECK(changed([](Json& d) { d["pre_tokenizer"] = nullptr; }) == "loaded");
-  CHECK(changed([](Json& d) { d["decoder"]["type"] = "Metaspace"; }) == Contains("Metaspace"));
-  CHECK(changed([](Json& d) { d["decoder"]["decoders"].erase(1); }) == Contains("decoder"));
+  CHECK(changed([](Json& d) { d["decoder"]["type"] = "Metaspace"; }) == Contains{"Metaspace"});
+  CHECK(changed([](Json& d) { d["decoder"]["decoders"].erase(1); }) == Contains{"decoder"});
   CHECK(changed([](Json& d) { d["post_processor"]["type"] = "BertProcessing"; }) ==
-        Contains("BertProcessing"));
+        Contains{"BertProcessing"});
   CHECK(changed([](Json& d) { d["post_processor"]["single"] = Json::array(); }) ==
-        Contains("post_processor"));
-  CHECK(changed([](Json& d) { d["model"]["type"] = "Unigram"; }) == Contains("Unigram"));
+        Contains{"post_processor"});
+  CHECK(changed([](Json& d) { d["model"]["type"] = "Unigram"; }) == Contains{"Unigram"});
   CHECK(changed([](Json& d) { d["model"]["byte_fallback"] = false; }) ==
-        Contains("byte_fallback"));
-  CHECK(changed([](Json& d) { d["model"]["dropout"] = 0.1; }) == Contains("dropout"));
+        Contains{"byte_fallback"});
+  CHECK(changed([](Json& d) { d["model"]["dropout"] = 0.1; }) == Contains{"dropout"});
   CHECK(changed([](Json& d) { d["model"]["ignore_merges"] = true; }) ==
-        Contains("ignore_merges"));
-  CHECK(changed([](Json& d) { d["model"]["surprise"] = 1; }) == Contains("surprise"));
-  CHECK(changed([](Json& d) { d["surprise"] = 1; }) == Contains("surprise"));
-  CHECK(changed([](Json& d) { d.erase("model"); }) == Contains("model"));
-  CHECK(changed([](Json& d) { d["added_tokens"][0]["lstrip"] = true; }) == Contains("lstrip"));
-  CHECK(changed([](Json& d) { d["added_tokens"][0]["id"] = 1; }) == Contains("<pad>"));
-  CHECK(changed([](Json& d) { d["added_tokens"][0]["id"] = -1; }) == Contains("<pad>"));
+        Contains{"ignore_merges"});
+  CHECK(changed([](Json& d) { d["model"]["surprise"] = 1; }) == Contains{"surprise"});
+  CHECK(changed([](Json& d) { d["surprise"] = 1; }) == Contains{"surprise"});
+  CHECK(changed([](Json& d) { d.erase("model"); }) == Contains{"model"});
+  CHECK(changed([](Json& d) { d["added_tokens"][0]["lstrip"] = true; }) == Contains{"lstrip"});
+  CHECK(changed([](Json& d) { d["added_tokens"][0]["id"] = 1; }) == Contains{"<pad>"});
+  CHECK(changed([](Json& d) { d["added_tokens"][0]["id"] = -1; }) == Contains{"<pad>"});
 }
 
 TEST_CASE("a vocabulary or merge list that does not hold together is refused") {
@@ -232,20 +244,19 @@ TEST_CASE("a vocabulary or merge list that does not hold together is refused") {
     change(document["model"]);
     return message_of_loading(document);
   };
-  using doctest::Contains;
-  CHECK(changed([](Json& m) { m["vocab"]["zz"] = 5000; }) == Contains("zz"));
-  CHECK(changed([](Json& m) { m["vocab"]["zz"] = -1; }) == Contains("zz"));
-  CHECK(changed([](Json& m) { m["vocab"]["zz"] = "1"; }) == Contains("vocabulary id"));
-  CHECK(changed([](Json& m) { m["vocab"]["zz"] = 30; }) == Contains("zz"));
-  CHECK(changed([](Json& m) { m["vocab"]["zz"] = m["vocab"].size() + 1; }) == Contains("no token"));
+  CHECK(changed([](Json& m) { m["vocab"]["zz"] = 5000; }) == Contains{"zz"});
+  CHECK(changed([](Json& m) { m["vocab"]["zz"] = -1; }) == Contains{"zz"});
+  CHECK(changed([](Json& m) { m["vocab"]["zz"] = "1"; }) == Contains{"vocabulary id"});
+  CHECK(changed([](Json& m) { m["vocab"]["zz"] = 30; }) == Contains{"zz"});
+  CHECK(changed([](Json& m) { m["vocab"]["zz"] = m["vocab"].size() + 1; }) == Contains{"no token"});
   CHECK(changed([](Json& m) { m["vocab"]["<0x41>x"] = m["vocab"]["<0x41>"];
-                              m["vocab"].erase("<0x41>"); }) == Contains("<0x41>"));
-  CHECK(changed([](Json& m) { m["unk_token"] = "<none>"; }) == Contains("<none>"));
-  CHECK(changed([](Json& m) { m["merges"].push_back({"q", "q"}); }) == Contains("\"qq\""));
-  CHECK(changed([](Json& m) { m["merges"].push_back({"é", "q", "q"}); }) == Contains("merge"));
-  CHECK(changed([](Json& m) { m["merges"].push_back(7); }) == Contains("merge"));
-  CHECK(changed([](Json& m) { m["merges"].push_back(m["merges"][0]); }) == Contains("twice"));
-  CHECK(changed([](Json& m) { m["merges"].push_back({"<bo", "s>"}); }) == Contains("<bo"));
+                              m["vocab"].erase("<0x41>"); }) == Contains{"<0x41>"});
+  CHECK(changed([](Json& m) { m["unk_token"] = "<none>"; }) == Contains{"<none>"});
+  CHECK(changed([](Json& m) { m["merges"].push_back({"q", "q"}); }) == Contains{"\"qq\""});
+  CHECK(changed([](Json& m) { m["merges"].push_back({"é", "q", "q"}); }) == Contains{"merge"});
+  CHECK(changed([](Json& m) { m["merges"].push_back(7); }) == Contains{"merge"});
+  CHECK(changed([](Json& m) { m["merges"].push_back(m["merges"][0]); }) == Contains{"twice"});
+  CHECK(changed([](Json& m) { m["merges"].push_back({"<bo", "s>"}); }) == Contains{"<bo"});
   CHECK(changed([](Json& m) {
           for (Json& merge : m["merges"]) {
             merge = merge[0].get<std::string>() + " " + merge[1].get<std::string>();

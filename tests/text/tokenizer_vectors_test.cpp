@@ -117,8 +117,9 @@ TEST_CASE("the official vocabulary encodes in sentencepiece as by merge rank, wh
       parse_tokenizer_json(read_file(path, ErrorKind::kModel), path.string());
   const auto runs = sentencepiece_equivalent(file);
   REQUIRE(runs.has_value());
-  CHECK(runs->characters == std::vector<std::string>{"\n", "\u2581", "\t"});
+  CHECK(runs->characters == std::vector<std::string>{"\t", "\n", "\u2581"});
   CHECK(runs->longest == 31);
+  CHECK(runs->merges.size() == 3 * 30 * 31 / 2);
   const auto library = sentencepiece_encoder(sentencepiece_proto(file));
   REQUIRE(library != nullptr);
   const MergeEncoder by_rank(file, file.merges);

@@ -1,4 +1,4 @@
-#include "lib/model/tensor_source.h"
+#include "lib/model/checkpoint_tensors.h"
 
 #include "lib/base/error.h"
 #include "lib/base/scalar_types.h"
@@ -16,7 +16,7 @@ void require_float(const std::string& name, const Tensor& tensor) {
 
 }  // namespace
 
-TensorSource::TensorSource(const Checkpoint& checkpoint, Ops& ops)
+CheckpointTensors::CheckpointTensors(const Checkpoint& checkpoint, Ops& ops)
     : checkpoint_(&checkpoint),
       ops_(&ops),
       reader_(
@@ -27,7 +27,7 @@ TensorSource::TensorSource(const Checkpoint& checkpoint, Ops& ops)
           },
           QuantizationConfig::parse(checkpoint.config())) {}
 
-const Tensor& TensorSource::take(const std::string& name, const std::vector<int64_t>& shape) {
+const Tensor& CheckpointTensors::take(const std::string& name, const std::vector<int64_t>& shape) {
   const Tensor* tensor = checkpoint_->find(name);
   if (tensor == nullptr) {
     throw Error(ErrorKind::kModel, "tensor is missing", name,
@@ -42,7 +42,7 @@ const Tensor& TensorSource::take(const std::string& name, const std::vector<int6
   return *tensor;
 }
 
-Weight TensorSource::matrix(const std::string& module, int64_t rows, int64_t cols) {
+Weight CheckpointTensors::matrix(const std::string& module, int64_t rows, int64_t cols) {
   StoredMatrix stored = reader_.read(module, rows, cols);
   Weight weight;
   weight.name = module;
@@ -53,13 +53,13 @@ Weight TensorSource::matrix(const std::string& module, int64_t rows, int64_t col
   return weight;
 }
 
-Vector TensorSource::vector(const std::string& name, int64_t size) {
+Vector CheckpointTensors::vector(const std::string& name, int64_t size) {
   const Tensor& tensor = take(name, {size});
   require_float(name, tensor);
   return ops_->upload(tensor);
 }
 
-float TensorSource::scalar(const std::string& name) {
+float CheckpointTensors::scalar(const std::string& name) {
   const Tensor& tensor = take(name, {1});
   require_float(name, tensor);
   float value = 0.0f;
@@ -67,7 +67,13 @@ float TensorSource::scalar(const std::string& name) {
   return value;
 }
 
-void TensorSource::finish() const {
+void CheckpointTensors::release(const Weight& weight) const {
+  for (const char* suffix : {"", ".weight", ".weight_packed", ".weight_scale"}) {
+    checkpoint_->release(weight.name + suffix);
+  }
+}
+
+void CheckpointTensors::finish() const {
   for (const std::string& name : checkpoint_->names()) {
     if (used_.contains(name)) continue;
     bool ignored = false;

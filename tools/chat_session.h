@@ -1,0 +1,44 @@
+// A loaded model in conversation: renders the messages, streams the answer, keeps keys and values.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "lib/runtime/engine.h"
+#include "tools/answer_printer.h"
+#include "tools/conversation.h"
+#include "tools/flags.h"
+#include "tools/output.h"
+
+namespace gemma4 {
+
+class ChatSession {
+ public:
+  /// The references outlive the session.
+  ChatSession(const PromptTools& model, Engine& engine, const SamplingFlags& sampling,
+              const ThinkingFlags& thinking, const OutputFlags& output_flags, Output& output);
+
+  /// Answers the conversation's last message and adds the answer to it. An answer that was stopped
+  /// before it began is not added. Only what changed since the last turn is computed.
+  GenerationResult answer(Conversation& conversation);
+
+  void set_thinking(bool on) { thinking_ = on; }
+  bool thinking() const { return thinking_; }
+  /// Lines on the last answer and the context.
+  std::string stats() const;
+
+ private:
+  const PromptTools& model_;
+  Engine& engine_;
+  const SamplingFlags& sampling_;
+  const OutputFlags& output_flags_;
+  Output& output_;
+  AnswerPrinter printer_;
+  std::unique_ptr<Session> session_;
+  bool thinking_;
+  uint64_t seed_;
+  std::optional<GenerationResult> last_;
+};
+
+}  // namespace gemma4
