@@ -15,7 +15,8 @@ packages=(
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libswresample-dev  # images, video
   libsndfile1-dev       # audio
   doctest-dev           # tests
-  python3               # end-to-end tests
+  python3 python3-jsonschema    # end-to-end tests, an independent schema validator
+  ffmpeg sox espeak-ng imagemagick webp  # tests: small media files in every format
   clang-14 libclang-rt-14-dev  # fuzzing
 )
 

@@ -276,7 +276,7 @@ class CpuOps : public Ops {
       samplers_.emplace_back(kernels_.rows);
     }
     parallel_items(static_cast<int64_t>(rows.size()), [&](int64_t i) {
-      Sampler& sampler = samplers_[static_cast<size_t>(omp_get_thread_num())];
+      Sampler& sampler = samplers_[static_cast<size_t>(thread_index())];
       tokens[i] = sampler.sample(logits.row(i), logits.cols, rows[static_cast<size_t>(i)]);
     });
   }

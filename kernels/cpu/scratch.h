@@ -39,7 +39,7 @@ class ThreadScratch {
     }
   }
   /// The calling thread's own.
-  Scratch& mine() { return scratch_[static_cast<size_t>(omp_get_thread_num())]; }
+  Scratch& mine() { return scratch_[static_cast<size_t>(thread_index())]; }
 
  private:
   std::vector<Scratch> scratch_;

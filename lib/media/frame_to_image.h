@@ -25,7 +25,9 @@ void check_frame_size(const AVFrame& frame, int64_t max_pixels, std::string_view
 /// The limit to give to a decoder, which refuses larger pictures before it allocates. It counts
 /// the rows and columns that are added for alignment, so that it must be a little higher.
 constexpr int64_t decoder_pixel_limit(int64_t max_pixels) {
-  return max_pixels + max_pixels / 4 + (1 << 20);
+  constexpr int64_t kMost = int64_t{1} << 40;
+  const int64_t bounded = max_pixels < kMost ? max_pixels : kMost;
+  return bounded + bounded / 4 + (1 << 20);
 }
 
 /// Turns a picture upright. `orientation` is the EXIF tag's value, 1 to 8; any other is ignored.

@@ -141,7 +141,7 @@ MelFeatures LogMel::compute(std::span<const float> samples) const {
       }
       const AVComplexDouble* spectrum = fft.run();
       for (size_t b = 0; b < magnitude.size(); ++b) {
-        magnitude[b] = std::hypot(spectrum[b].re, spectrum[b].im);
+        magnitude[b] = std::sqrt(spectrum[b].re * spectrum[b].re + spectrum[b].im * spectrum[b].im);
       }
       float* out = &features.values[static_cast<size_t>(frame) * mels];
       for (size_t j = 0; j < mels; ++j) {

@@ -55,7 +55,8 @@ struct VisionEncoder::Batch {
     const auto add = [&](int64_t position) {
       for (int64_t i = 0; i < pairs; ++i) {
         const float exponent = static_cast<float>(2 * i) / static_cast<float>(2 * pairs);
-        const float angle = static_cast<float>(position) / std::pow(config.rope_theta, exponent);
+        const float frequency = 1.0f / std::pow(config.rope_theta, exponent);
+        const float angle = static_cast<float>(position) * frequency;
         cosines.push_back(static_cast<float>(std::cos(static_cast<double>(angle))));
         sines.push_back(static_cast<float>(std::sin(static_cast<double>(angle))));
       }

@@ -9,6 +9,7 @@
 
 #include "kernels/backend.h"
 #include "lib/model/checkpoint_tensors.h"
+#include "lib/model/media_encoder.h"
 #include "lib/model/text_decoder.h"
 #include "lib/runtime/kv_cache.h"
 #include "lib/runtime/step_builder.h"
@@ -26,6 +27,7 @@ class DecoderFixture {
         kv_options{kv_dtype, max_sequences, 1024 * max_sequences, max_chunk} {
     CheckpointTensors source(checkpoint, *ops);
     TextWeights weights = load_text_weights(source, config.text, *ops);
+    media = load_media_encoders(source, config, *ops);
     source.finish();
     decoder = std::make_unique<TextDecoder>(*ops, config.text, std::move(weights),
                                             max_chunk * max_sequences);
@@ -84,6 +86,7 @@ class DecoderFixture {
   Checkpoint checkpoint;
   ModelConfig config;
   KvCacheOptions kv_options;
+  MediaEncoders media;
   std::unique_ptr<TextDecoder> decoder;
   std::unique_ptr<KvCache> cache;
 };

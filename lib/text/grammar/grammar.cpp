@@ -1,7 +1,6 @@
 #include "lib/text/grammar/grammar.h"
 
 #include <algorithm>
-#include <functional>
 #include <span>
 
 #include "lib/base/error.h"
@@ -28,37 +27,56 @@ std::span<const GrammarNode> parts_of(const Grammar& grammar, const Grammar::Nod
   return {};
 }
 
-// The least set of nodes that `holds` makes true, where `holds` may look at a node's parts. Each
-// node is looked at again when one of its parts became true.
-std::vector<bool> least_fixpoint(
-    const Grammar& grammar,
-    const std::function<bool(const Grammar::Node&, const std::vector<bool>&)>& holds) {
+constexpr uint32_t kNever = UINT32_MAX;
+
+// A node becomes true when needed[node] of its parts are (0: at once; kNever: not at all).
+std::vector<bool> least_fixpoint(const Grammar& grammar, std::vector<uint32_t> needed) {
   const size_t count = grammar.nodes.size();
-  std::vector<uint32_t> first_user(count + 1, 0), users;
+  std::vector<uint32_t> first_user(count + 1, 0);
   for (const Grammar::Node& node : grammar.nodes) {
     for (const GrammarNode part : parts_of(grammar, node)) ++first_user[part + 1];
   }
   for (size_t i = 0; i < count; ++i) first_user[i + 1] += first_user[i];
-  users.resize(first_user[count]);
+  std::vector<GrammarNode> users(first_user[count]);
   std::vector<uint32_t> fill(first_user.begin(), first_user.end() - 1);
   for (GrammarNode n = 0; n < count; ++n) {
     for (const GrammarNode part : parts_of(grammar, grammar.nodes[n])) users[fill[part]++] = n;
   }
   std::vector<bool> truth(count, false);
-  // Alternatives and sequences may be long: those with many parts are looked at once a part, which
-  // is quadratic at worst in one node, so sequences remember nothing and are bounded by kMaxNodes.
-  std::vector<GrammarNode> work(count);
-  for (GrammarNode n = 0; n < count; ++n) work[n] = static_cast<GrammarNode>(count - 1 - n);
+  std::vector<GrammarNode> work;
+  const auto set_true = [&](GrammarNode n) {
+    truth[n] = true;
+    work.push_back(n);
+  };
+  for (GrammarNode n = 0; n < count; ++n) {
+    if (needed[n] == 0) set_true(n);
+  }
   while (!work.empty()) {
     const GrammarNode n = work.back();
     work.pop_back();
-    if (truth[n] || !holds(grammar.nodes[n], truth)) continue;
-    truth[n] = true;
     for (uint32_t i = first_user[n]; i < first_user[n + 1]; ++i) {
-      if (!truth[users[i]]) work.push_back(users[i]);
+      const GrammarNode user = users[i];
+      if (truth[user] || needed[user] == kNever) continue;
+      if (--needed[user] == 0) set_true(user);
     }
   }
   return truth;
+}
+
+uint32_t parts_needed(const Grammar::Node& node) {
+  switch (node.kind) {
+    case Kind::kSequence:
+      return node.count;
+    case Kind::kRepeat:
+      return node.low == 0 ? 0 : 1;
+    case Kind::kAlternatives:
+    case Kind::kRule:
+      return 1;
+    case Kind::kLiteral:
+    case Kind::kDfa:
+      break;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -132,24 +150,9 @@ Grammar GrammarBuilder::finish(GrammarNode root, const std::vector<std::string>&
 }
 
 void GrammarBuilder::drop_endless_choices() {
-  const auto ends = least_fixpoint(
-      grammar_, [&](const Grammar::Node& node, const std::vector<bool>& truth) {
-        const auto parts = parts_of(grammar_, node);
-        const auto is_true = [&](GrammarNode part) { return truth[part]; };
-        switch (node.kind) {
-          case Kind::kLiteral:
-          case Kind::kDfa:
-            return true;
-          case Kind::kSequence:
-          case Kind::kRule:
-            return std::all_of(parts.begin(), parts.end(), is_true);
-          case Kind::kAlternatives:
-            return std::any_of(parts.begin(), parts.end(), is_true);
-          case Kind::kRepeat:
-            return node.low == 0 || truth[parts.front()];
-        }
-        return false;
-      });
+  std::vector<uint32_t> needed;
+  for (const Grammar::Node& node : grammar_.nodes) needed.push_back(parts_needed(node));
+  const std::vector<bool> ends = least_fixpoint(grammar_, std::move(needed));
   if (!ends[grammar_.root]) {
     throw Error(ErrorKind::kUsage, "the grammar fits no text", {},
                 "its parts contradict each other, or never come to an end");
@@ -167,25 +170,14 @@ void GrammarBuilder::drop_endless_choices() {
 }
 
 std::vector<bool> GrammarBuilder::nullable_nodes() const {
-  return least_fixpoint(
-      grammar_, [&](const Grammar::Node& node, const std::vector<bool>& truth) {
-        const auto parts = parts_of(grammar_, node);
-        const auto is_true = [&](GrammarNode part) { return truth[part]; };
-        switch (node.kind) {
-          case Kind::kLiteral:
-            return grammar_.literals[node.first].empty();
-          case Kind::kDfa:
-            return static_cast<bool>(grammar_.dfas[node.first].accepting[0]);
-          case Kind::kSequence:
-          case Kind::kRule:
-            return std::all_of(parts.begin(), parts.end(), is_true);
-          case Kind::kAlternatives:
-            return std::any_of(parts.begin(), parts.end(), is_true);
-          case Kind::kRepeat:
-            return node.low == 0 || truth[parts.front()];
-        }
-        return false;
-      });
+  std::vector<uint32_t> needed;
+  for (const Grammar::Node& node : grammar_.nodes) {
+    bool empty = true;
+    if (node.kind == Kind::kLiteral) empty = grammar_.literals[node.first].empty();
+    if (node.kind == Kind::kDfa) empty = grammar_.dfas[node.first].accepting[0];
+    needed.push_back(empty ? parts_needed(node) : kNever);
+  }
+  return least_fixpoint(grammar_, std::move(needed));
 }
 
 // What may be empty need not be repeated to reach a least count.
@@ -210,32 +202,38 @@ void GrammarBuilder::refuse_left_recursion(const std::vector<bool>& nullable,
     GrammarNode node;
     uint32_t next_part;
   };
-  std::vector<Visit> path = {{grammar_.root, 0}};
-  mark[grammar_.root] = kOpen;
-  while (!path.empty()) {
-    Visit& visit = path.back();
-    const Grammar::Node& node = grammar_.nodes[visit.node];
-    const auto parts = parts_of(grammar_, node);
-    const bool blocked = node.kind == Kind::kSequence && visit.next_part > 0 &&
-                         visit.next_part < parts.size() && !nullable[parts[visit.next_part - 1]];
-    if (visit.next_part >= parts.size() || blocked) {
-      mark[visit.node] = kDone;
-      path.pop_back();
-      continue;
-    }
-    const GrammarNode part = parts[visit.next_part++];
-    if (mark[part] == kOpen) {
-      std::string name;
-      for (const Visit& open : path) {
-        const Grammar::Node& one = grammar_.nodes[open.node];
-        if (one.kind == Kind::kRule && one.first < names.size()) name = "rule " + names[one.first];
+  std::vector<Visit> path;
+  for (GrammarNode start = 0; start < grammar_.nodes.size(); ++start) {
+    if (mark[start] != kNew) continue;
+    mark[start] = kOpen;
+    path.push_back({start, 0});
+    while (!path.empty()) {
+      Visit& visit = path.back();
+      const Grammar::Node& node = grammar_.nodes[visit.node];
+      const auto parts = parts_of(grammar_, node);
+      const bool blocked = node.kind == Kind::kSequence && visit.next_part > 0 &&
+                           !nullable[parts[visit.next_part - 1]];
+      if (visit.next_part >= parts.size() || blocked) {
+        mark[visit.node] = kDone;
+        path.pop_back();
+        continue;
       }
-      throw Error(ErrorKind::kUsage, "a rule begins with itself", name,
-                  "let it begin with something else, or repeat with *");
-    }
-    if (mark[part] == kNew) {
-      mark[part] = kOpen;
-      path.push_back({part, 0});
+      const GrammarNode part = parts[visit.next_part++];
+      if (mark[part] == kOpen) {
+        std::string name;
+        for (const Visit& open : path) {
+          const Grammar::Node& one = grammar_.nodes[open.node];
+          if (one.kind == Kind::kRule && one.first < names.size()) {
+            name = "rule " + names[one.first];
+          }
+        }
+        throw Error(ErrorKind::kUsage, "a rule begins with itself", name,
+                    "let it begin with something else, or repeat with *");
+      }
+      if (mark[part] == kNew) {
+        mark[part] = kOpen;
+        path.push_back({part, 0});
+      }
     }
   }
 }

@@ -136,7 +136,8 @@ Nfa::Part Nfa::concatenation(Part first, Part second) {
 
 // The states reached from `set` without a byte, sorted; those that only lead on are left out.
 // `holds`: the one assertion that is true here. `seen`: a mark per state, `round` not used before.
-void Nfa::close(std::vector<uint32_t>& set, Assertion holds, uint32_t end,
+// Returns how many states were visited.
+size_t Nfa::close(std::vector<uint32_t>& set, Assertion holds, uint32_t end,
                 std::vector<uint32_t>& seen, uint32_t round) const {
   std::vector<uint32_t> work;
   for (const uint32_t state : set) {
@@ -145,9 +146,11 @@ void Nfa::close(std::vector<uint32_t>& set, Assertion holds, uint32_t end,
     work.push_back(state);
   }
   set.clear();
+  size_t visited = 0;
   while (!work.empty()) {
     const uint32_t state = work.back();
     work.pop_back();
+    ++visited;
     bool waits = !states_[state].edges.empty() || state == end;
     for (const Link& link : states_[state].links) {
       waits |= link.assertion == Assertion::kTextEnds;
@@ -159,6 +162,7 @@ void Nfa::close(std::vector<uint32_t>& set, Assertion holds, uint32_t end,
     if (waits) set.push_back(state);
   }
   std::sort(set.begin(), set.end());
+  return visited;
 }
 
 Dfa Nfa::determinize(Part part) const {
@@ -169,12 +173,11 @@ Dfa Nfa::determinize(Part part) const {
   std::vector<uint32_t> seen(states_.size(), 0);
   uint32_t round = 0;
   const auto closure = [&](std::vector<uint32_t> set, Assertion holds) {
-    close(set, holds, part.end, seen, ++round);
+    work_done += close(set, holds, part.end, seen, ++round);
+    if (work_done > grammar_limits::kMaxDeterminizeWork) fail_size("steps");
     return set;
   };
   const auto id_of = [&](std::vector<uint32_t> set) {
-    work_done += set.size();
-    if (work_done > grammar_limits::kMaxDeterminizeWork) fail_size("steps");
     const auto [it, is_new] =
         ids.try_emplace(std::move(set), static_cast<uint32_t>(builder.size()));
     if (is_new) {

@@ -53,8 +53,8 @@ class Nfa {
   };
   std::vector<State> states_;
 
-  void close(std::vector<uint32_t>& set, Assertion holds, uint32_t end,
-             std::vector<uint32_t>& seen, uint32_t round) const;
+  size_t close(std::vector<uint32_t>& set, Assertion holds, uint32_t end,
+               std::vector<uint32_t>& seen, uint32_t round) const;
 };
 
 }  // namespace gemma4

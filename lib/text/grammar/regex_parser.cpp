@@ -16,8 +16,8 @@ constexpr uint32_t kEndless = UINT32_MAX;
 struct RegexNode {
   enum class Kind { kNothing, kClass, kSequence, kChoice, kRepeat, kTextBegins, kTextEnds };
   Kind kind = Kind::kNothing;
-  std::vector<CodePointRange> ranges;  // kClass, normalized
-  std::vector<RegexNode> children;
+  std::vector<CodePointRange> ranges = {};  // kClass, normalized
+  std::vector<RegexNode> children = {};
   uint32_t least = 0, most = 0;  // kRepeat
 };
 
@@ -262,7 +262,11 @@ class RegexParser {
         ++at_;
         const auto last = bracket_item();
         if (!single || last.size() != 1 || last[0].low != last[0].high) {
-          fail("a class cannot be an end of a range");
+          // [\w-.]: the dash is itself (ECMA-262, annex B.1.2.4).
+          ranges.insert(ranges.end(), first.begin(), first.end());
+          ranges.push_back({'-', '-'});
+          ranges.insert(ranges.end(), last.begin(), last.end());
+          continue;
         }
         if (last[0].low < first[0].low) fail("a range in the wrong order");
         ranges.push_back({first[0].low, last[0].low});
@@ -381,6 +385,12 @@ Dfa parse_regex(std::string_view expression, RegexMatch match) {
     part = nfa.concatenation(part, writer.anything());
   }
   return nfa.determinize(part);
+}
+
+Grammar regex_grammar(std::string_view expression) {
+  GrammarBuilder builder;
+  const GrammarNode root = builder.dfa(parse_regex(expression, RegexMatch::kWhole));
+  return std::move(builder).finish(root);
 }
 
 }  // namespace gemma4

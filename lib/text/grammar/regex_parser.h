@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "lib/text/grammar/dfa.h"
+#include "lib/text/grammar/grammar.h"
 
 namespace gemma4 {
 
@@ -22,5 +23,8 @@ enum class RegexMatch {
 /// The valid UTF-8 texts that `expression` matches. Throws Error(kUsage) on a bad or refused
 /// expression and past the limits of limits.h.
 Dfa parse_regex(std::string_view expression, RegexMatch match);
+
+/// The whole answer is a text that `expression` matches from end to end.
+Grammar regex_grammar(std::string_view expression);
 
 }  // namespace gemma4
