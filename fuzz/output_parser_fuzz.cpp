@@ -59,8 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const TokenId call = tokenizer().control_id("<|tool_call>").value();
   bool opened = options.in_reasoning, lost_opener = false;
   for (size_t at = 1; at + 1 < size; at += 2) {
-    const auto id =
-        static_cast<TokenId>((data[at] | data[at + 1] << 8) % tokenizer().vocab_size());
+    const auto id = static_cast<TokenId>((data[at] | data[at + 1] << 8) % tokenizer().vocab_size());
     opened = opened || id == open || id == call;
     lost_opener = lost_opener || (id == close && !opened);
     add(parser.push(id));

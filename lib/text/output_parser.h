@@ -22,8 +22,8 @@ struct ToolCall {
 struct OutputEvent {
   enum class Kind { kReasoning, kContent, kToolCall };
   Kind kind;
-  std::string text;   // kReasoning, kContent: text to append
-  ToolCall call;      // kToolCall: a finished call
+  std::string text;  // kReasoning, kContent: text to append
+  ToolCall call;     // kToolCall: a finished call
 };
 
 /// Complete output. The flags tell null (nothing there) from an empty string.
@@ -36,9 +36,9 @@ struct ParsedOutput {
 };
 
 struct OutputParserOptions {
-  bool thinking = false;         // the prompt asked for thinking
-  bool in_reasoning = false;     // the prompt ends inside an open channel
-  Json tools = Json::array();    // declared tools: their schemas type the arguments
+  bool thinking = false;       // the prompt asked for thinking
+  bool in_reasoning = false;   // the prompt ends inside an open channel
+  Json tools = Json::array();  // declared tools: their schemas type the arguments
 };
 
 /// Text that is shown as it grows, but for a label at its start and blanks at its end.
@@ -115,12 +115,12 @@ class OutputParser {
 
   State state_ = State::kContent;
   HeldText content_;
-  size_t content_begin_ = 0;         // where it begins for result(): behind a lost channel
-  HeldText block_;                   // the open channel
-  std::string reasoning_;            // of the closed ones
-  std::string call_;                 // text of the open call, with kStringDelimiter
+  size_t content_begin_ = 0;  // where it begins for result(): behind a lost channel
+  HeldText block_;            // the open channel
+  std::string reasoning_;     // of the closed ones
+  std::string call_;          // text of the open call, with kStringDelimiter
   std::vector<ToolCall> calls_;
-  bool marker_seen_ = false;         // a channel or a call was opened
+  bool marker_seen_ = false;  // a channel or a call was opened
   bool content_shown_ = false;
   bool block_shown_ = false;
   int64_t text_tokens_ = 0;

@@ -104,8 +104,7 @@ bool Tokenizer::present(const std::filesystem::path& directory) {
   return std::filesystem::is_regular_file(directory / "tokenizer.json", ec);
 }
 
-std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& directory,
-                                           bool use_cache) {
+std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& directory, bool use_cache) {
   const std::filesystem::path path = directory / "tokenizer.json";
   if (!present(directory)) {
     // sentencepiece before 0.2.1 is not safe with model files from outside, and a program cannot
@@ -122,8 +121,7 @@ std::unique_ptr<Tokenizer> Tokenizer::load(const std::filesystem::path& director
                                file.bytes().size());
   const std::filesystem::path cache = use_cache ? tokenizer_cache_path(bytes) : "";
   if (auto cached = from_cache(cache)) {
-    return std::unique_ptr<Tokenizer>(
-        new Tokenizer(std::make_unique<Impl>(std::move(*cached))));
+    return std::unique_ptr<Tokenizer>(new Tokenizer(std::make_unique<Impl>(std::move(*cached))));
   }
   Built built = build(std::string(bytes), path.string());
   if (!built.model.proto.empty()) write_tokenizer_cache(cache, built.model);

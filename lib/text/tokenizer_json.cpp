@@ -51,8 +51,8 @@ class Reader {
 
   void check_keys(const object& fields, std::initializer_list<std::string_view> known,
                   const std::string& where) const;
-  void check_component(const object& root, const std::string& name,
-                       const nlohmann::json& wanted, bool may_be_null) const;
+  void check_component(const object& root, const std::string& name, const nlohmann::json& wanted,
+                       bool may_be_null) const;
   void check_model_settings(const object& model) const;
   void read_vocabulary(const object& model, const array& added);
   void read_added_token(const object& token);
@@ -175,8 +175,7 @@ void Reader::read_added_token(const object& token) {
 void Reader::find_byte_tokens() {
   constexpr char kDigits[] = "0123456789ABCDEF";
   for (int byte = 0; byte < 256; ++byte) {
-    const std::string spelling =
-        std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + '>';
+    const std::string spelling = std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + '>';
     const auto found = file_.ids.find(spelling);
     if (found == file_.ids.end() || file_.kinds[found->second] != TokenKind::kText) {
       refuse("tokenizer has no byte token " + spelling);
@@ -264,8 +263,7 @@ void Reader::read_post_processor(const object& root) {
     refuse("unsupported tokenizer post_processor \"TemplateProcessing\" with these settings");
   }
   const auto id = file_.ids.find("<bos>");
-  if (file_.adds_bos &&
-      (id == file_.ids.end() || file_.kinds[id->second] != TokenKind::kControl)) {
+  if (file_.adds_bos && (id == file_.ids.end() || file_.kinds[id->second] != TokenKind::kControl)) {
     refuse("the tokenizer's post_processor adds <bos>, which is not a special token");
   }
 }

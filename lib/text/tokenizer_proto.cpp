@@ -158,7 +158,7 @@ std::string sentencepiece_proto(const TokenizerFile& file) {
     part.integer(3, type);
     model.bytes(1, part.text());
   }
-  part.clear();  // trainer_spec
+  part.clear();        // trainer_spec
   part.integer(3, 2);  // model_type: BPE
   part.integer(4, file.pieces.size());
   part.integer(35, 1);  // byte_fallback

@@ -21,12 +21,30 @@ struct TinyTokenizerOptions {
 
 /// Gemma 4's control tokens, in the order of their ids there. Tiny ids: 0 to 23.
 inline const std::vector<std::string>& tiny_control_tokens() {
-  static const std::vector<std::string> tokens = {
-      "<pad>",       "<eos>",       "<bos>",           "<unk>",           "<mask>",   "<|tool>",
-      "<tool|>",     "<|tool_call>", "<tool_call|>",   "<|tool_response>", "<tool_response|>",
-      "<|\"|>",      "<|think|>",   "<|channel>",      "<channel|>",      "<|turn>",  "<turn|>",
-      "<|image>",    "<|audio>",    "<|image|>",       "<|audio|>",       "<image|>", "<audio|>",
-      "<|video|>"};
+  static const std::vector<std::string> tokens = {"<pad>",
+                                                  "<eos>",
+                                                  "<bos>",
+                                                  "<unk>",
+                                                  "<mask>",
+                                                  "<|tool>",
+                                                  "<tool|>",
+                                                  "<|tool_call>",
+                                                  "<tool_call|>",
+                                                  "<|tool_response>",
+                                                  "<tool_response|>",
+                                                  "<|\"|>",
+                                                  "<|think|>",
+                                                  "<|channel>",
+                                                  "<channel|>",
+                                                  "<|turn>",
+                                                  "<turn|>",
+                                                  "<|image>",
+                                                  "<|audio>",
+                                                  "<|image|>",
+                                                  "<|audio|>",
+                                                  "<image|>",
+                                                  "<audio|>",
+                                                  "<|video|>"};
   return tokens;
 }
 
@@ -39,14 +57,36 @@ inline Json tiny_tokenizer_json(const TinyTokenizerOptions& options = {}) {
     pieces.push_back(std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 15] + ">");
   }
   // By priority. Longer runs first, as in Gemma's files.
-  const std::vector<std::vector<std::string>> merged = {
-      {"\n", "\n", "\n", "\n"}, {"\n", "\n", "\n"}, {"\n", "\n"},
-      {"▁", "▁", "▁", "▁"}, {"▁", "▁", "▁"}, {"▁", "▁"},
-      {"t", "h"}, {"e", "r"}, {"u", "s"}, {"u", "s", "e", "r"}, {"m", "o"}, {"d", "e"},
-      {"d", "e", "l"}, {"m", "o", "d", "e", "l"}, {"▁", "t"}, {"▁", "t", "h"},
-      {"▁", "t", "h", "e"}, {"o", "u"}, {"th", "ou"}, {"g", "h"}, {"gh", "t"}, {"thou", "ght"},
-      {"l", "l"}, {"c", "a"}, {"ca", "ll"}, {"a", "b"}, {"ab", "ab"}, {"é", "é"}, {">", "▁"},
-      {">▁", "<"}};
+  const std::vector<std::vector<std::string>> merged = {{"\n", "\n", "\n", "\n"},
+                                                        {"\n", "\n", "\n"},
+                                                        {"\n", "\n"},
+                                                        {"▁", "▁", "▁", "▁"},
+                                                        {"▁", "▁", "▁"},
+                                                        {"▁", "▁"},
+                                                        {"t", "h"},
+                                                        {"e", "r"},
+                                                        {"u", "s"},
+                                                        {"u", "s", "e", "r"},
+                                                        {"m", "o"},
+                                                        {"d", "e"},
+                                                        {"d", "e", "l"},
+                                                        {"m", "o", "d", "e", "l"},
+                                                        {"▁", "t"},
+                                                        {"▁", "t", "h"},
+                                                        {"▁", "t", "h", "e"},
+                                                        {"o", "u"},
+                                                        {"th", "ou"},
+                                                        {"g", "h"},
+                                                        {"gh", "t"},
+                                                        {"thou", "ght"},
+                                                        {"l", "l"},
+                                                        {"c", "a"},
+                                                        {"ca", "ll"},
+                                                        {"a", "b"},
+                                                        {"ab", "ab"},
+                                                        {"é", "é"},
+                                                        {">", "▁"},
+                                                        {">▁", "<"}};
   std::vector<std::string> results;
   for (const auto& parts : merged) {
     std::string piece;
@@ -75,8 +115,12 @@ inline Json tiny_tokenizer_json(const TinyTokenizerOptions& options = {}) {
   Json vocabulary = Json::object(), added = Json::array();
   for (size_t id = 0; id < pieces.size(); ++id) vocabulary[pieces[id]] = id;
   for (size_t id = 0; id < tiny_control_tokens().size(); ++id) {
-    added.push_back({{"id", id}, {"content", pieces[id]}, {"single_word", false},
-                     {"lstrip", false}, {"rstrip", false}, {"normalized", false},
+    added.push_back({{"id", id},
+                     {"content", pieces[id]},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
                      {"special", true}});
   }
   const Json sequence = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
@@ -88,10 +132,8 @@ inline Json tiny_tokenizer_json(const TinyTokenizerOptions& options = {}) {
   document["padding"] = nullptr;
   document["added_tokens"] = added;
   document["normalizer"] = {{"type", "Replace"}, {"pattern", space}, {"content", "▁"}};
-  document["pre_tokenizer"] = {{"type", "Split"},
-                               {"pattern", space},
-                               {"behavior", "MergedWithPrevious"},
-                               {"invert", false}};
+  document["pre_tokenizer"] = {
+      {"type", "Split"}, {"pattern", space}, {"behavior", "MergedWithPrevious"}, {"invert", false}};
   document["post_processor"] = {
       {"type", "TemplateProcessing"},
       {"single", options.adds_bos ? Json::array({bos, sequence}) : Json::array({sequence})},

@@ -124,8 +124,7 @@ TEST_CASE("markers spelled with ordinary tokens are text") {
   std::vector<TokenId> ids = call;
   for (const TokenId id : tiny().encode("<|\"|>x<|\"|>", false)) ids.push_back(id);
   for (const TokenId id : tiny().encode("}<tool_call|>", true)) ids.push_back(id);
-  CHECK(parse(tiny(), ids).complete.tool_calls.at(0).arguments ==
-        Json({{"a", "<|\"|>x<|\"|>"}}));
+  CHECK(parse(tiny(), ids).complete.tool_calls.at(0).arguments == Json({{"a", "<|\"|>x<|\"|>"}}));
 }
 
 TEST_CASE("a bare label at the start opens a channel when thinking, else it is dropped") {
@@ -206,11 +205,29 @@ TEST_CASE("a tokenizer without chat tokens makes every text content") {
 
 TEST_CASE("streaming and complete results agree on any sequence of tokens") {
   std::mt19937 random(7);
-  const std::vector<std::string> units = {
-      "<|channel>", "<channel|>", "<|tool_call>", "<tool_call|>", "<|tool_response>", "<turn|>",
-      "<|\"|>",     "thought\n",  "thought",      "call:",        "f{",               "}",
-      "a:",         "1",          ",",            "[",            "]",                " ",
-      "\n",         "x",          "é",            "ö",            "call:f{a:<|\"|>b<|\"|>}"};
+  const std::vector<std::string> units = {"<|channel>",
+                                          "<channel|>",
+                                          "<|tool_call>",
+                                          "<tool_call|>",
+                                          "<|tool_response>",
+                                          "<turn|>",
+                                          "<|\"|>",
+                                          "thought\n",
+                                          "thought",
+                                          "call:",
+                                          "f{",
+                                          "}",
+                                          "a:",
+                                          "1",
+                                          ",",
+                                          "[",
+                                          "]",
+                                          " ",
+                                          "\n",
+                                          "x",
+                                          "é",
+                                          "ö",
+                                          "call:f{a:<|\"|>b<|\"|>}"};
   for (int round = 0; round < 20000; ++round) {
     // An opener or a call first: without one, <channel|> makes them differ by design.
     std::string raw = random() % 2 == 0 ? "<|channel>" : "<|tool_call>call:g{}<tool_call|>";

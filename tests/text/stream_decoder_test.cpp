@@ -38,19 +38,16 @@ TEST_CASE("a character made of byte tokens appears when it is complete") {
 
 TEST_CASE("bytes that lead nowhere become U+FFFD as soon as that is certain") {
   const auto tokenizer = tiny();
-  CHECK(streamed(*tokenizer, {byte(0xC3), byte(0xA9), byte(0xFF)}) ==
-        Texts{"", "é", "\uFFFD", ""});
+  CHECK(streamed(*tokenizer, {byte(0xC3), byte(0xA9), byte(0xFF)}) == Texts{"", "é", "\uFFFD", ""});
   CHECK(streamed(*tokenizer, {byte(0xE2), byte(0x82), byte('A')}) ==
         Texts{"", "", "\uFFFD\uFFFDA", ""});
-  CHECK(streamed(*tokenizer, {byte(0xE2), byte(0xC3), byte(0xA9)}) ==
-        Texts{"", "\uFFFD", "é", ""});
+  CHECK(streamed(*tokenizer, {byte(0xE2), byte(0xC3), byte(0xA9)}) == Texts{"", "\uFFFD", "é", ""});
 }
 
 TEST_CASE("waiting bytes give one U+FFFD each before other tokens and at the end") {
   const auto tokenizer = tiny();
   const TokenId x = tokenizer->encode("x", false)[0];
-  CHECK(streamed(*tokenizer, {byte(0xE2), byte(0x82), x}) ==
-        Texts{"", "", "\uFFFD\uFFFDx", ""});
+  CHECK(streamed(*tokenizer, {byte(0xE2), byte(0x82), x}) == Texts{"", "", "\uFFFD\uFFFDx", ""});
   CHECK(streamed(*tokenizer, {byte(0xE2), TokenId{2}, x}) == Texts{"", "\uFFFD", "x", ""});
   CHECK(streamed(*tokenizer, {x, byte(0xE2), byte(0x82)}) == Texts{"x", "", "", "\uFFFD\uFFFD"});
 }

@@ -87,7 +87,7 @@ TEST_CASE("the two encoders agree on random text where every split is a merge") 
   const auto by_rank = Tokenizer::load(scratch.path(), false);
   const auto by_library = tiny();
   std::mt19937 random(1);
-  const std::vector<std::string> units = {"a", "b", "t", "h", " ", "\n", "ought", "é",  "user",
+  const std::vector<std::string> units = {"a", "b", "t", "h", " ", "\n", "ought", "é", "user",
                                           ">", "<", "d", "l", "e", "m",  "o",     "ö", "\uFFFD"};
   for (int round = 0; round < 2000; ++round) {
     std::string text;
@@ -154,7 +154,8 @@ TEST_CASE("a control token is never put together from untrusted characters") {
 
 TEST_CASE("neighbours merge across span borders") {
   const auto tokenizer = tiny();
-  const std::vector<TextSpan> spans = {{"us", true}, {"er t", false}, {"he\n", true}, {"\n", false}};
+  const std::vector<TextSpan> spans = {
+      {"us", true}, {"er t", false}, {"he\n", true}, {"\n", false}};
   CHECK(tokenizer->encode(spans) == tokenizer->encode("user the\n\n", false));
   // Even inside a character.
   const std::vector<TextSpan> halves = {{"\xC3", true}, {"\xA9", false}};
@@ -194,9 +195,13 @@ TEST_CASE("a run of byte tokens that is not UTF-8 as a whole decodes to one U+FF
 TEST_CASE("added tokens that are not special are recognised in every text") {
   Json document = tiny_tokenizer_json();
   const size_t id = document["model"]["vocab"].size();
-  document["added_tokens"].push_back({{"id", id}, {"content", "<b>"}, {"single_word", false},
-                                      {"lstrip", false}, {"rstrip", false},
-                                      {"normalized", false}, {"special", false}});
+  document["added_tokens"].push_back({{"id", id},
+                                      {"content", "<b>"},
+                                      {"single_word", false},
+                                      {"lstrip", false},
+                                      {"rstrip", false},
+                                      {"normalized", false},
+                                      {"special", false}});
   const ScratchDir scratch;
   std::ofstream(scratch.path() / "tokenizer.json") << document.dump();
   const auto tokenizer = Tokenizer::load(scratch.path(), false);
@@ -225,11 +230,9 @@ TEST_CASE("what Gemma's tokenizers do not have is refused by name") {
   CHECK(changed([](Json& d) { d["post_processor"]["single"] = Json::array(); }) ==
         Contains{"post_processor"});
   CHECK(changed([](Json& d) { d["model"]["type"] = "Unigram"; }) == Contains{"Unigram"});
-  CHECK(changed([](Json& d) { d["model"]["byte_fallback"] = false; }) ==
-        Contains{"byte_fallback"});
+  CHECK(changed([](Json& d) { d["model"]["byte_fallback"] = false; }) == Contains{"byte_fallback"});
   CHECK(changed([](Json& d) { d["model"]["dropout"] = 0.1; }) == Contains{"dropout"});
-  CHECK(changed([](Json& d) { d["model"]["ignore_merges"] = true; }) ==
-        Contains{"ignore_merges"});
+  CHECK(changed([](Json& d) { d["model"]["ignore_merges"] = true; }) == Contains{"ignore_merges"});
   CHECK(changed([](Json& d) { d["model"]["surprise"] = 1; }) == Contains{"surprise"});
   CHECK(changed([](Json& d) { d["surprise"] = 1; }) == Contains{"surprise"});
   CHECK(changed([](Json& d) { d.erase("model"); }) == Contains{"model"});
@@ -249,8 +252,10 @@ TEST_CASE("a vocabulary or merge list that does not hold together is refused") {
   CHECK(changed([](Json& m) { m["vocab"]["zz"] = "1"; }) == Contains{"vocabulary id"});
   CHECK(changed([](Json& m) { m["vocab"]["zz"] = 30; }) == Contains{"zz"});
   CHECK(changed([](Json& m) { m["vocab"]["zz"] = m["vocab"].size() + 1; }) == Contains{"no token"});
-  CHECK(changed([](Json& m) { m["vocab"]["<0x41>x"] = m["vocab"]["<0x41>"];
-                              m["vocab"].erase("<0x41>"); }) == Contains{"<0x41>"});
+  CHECK(changed([](Json& m) {
+          m["vocab"]["<0x41>x"] = m["vocab"]["<0x41>"];
+          m["vocab"].erase("<0x41>");
+        }) == Contains{"<0x41>"});
   CHECK(changed([](Json& m) { m["unk_token"] = "<none>"; }) == Contains{"<none>"});
   CHECK(changed([](Json& m) { m["merges"].push_back({"q", "q"}); }) == Contains{"\"qq\""});
   CHECK(changed([](Json& m) { m["merges"].push_back({"é", "q", "q"}); }) == Contains{"merge"});

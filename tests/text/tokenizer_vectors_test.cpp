@@ -46,8 +46,9 @@ std::string random_text(std::mt19937& random, const Tokenizer& tokenizer) {
     } else if (style == 2) {  // runs
       text.append(1 + random() % 70, " \n\t-=a"[random() % 6]);
     } else if (style == 3) {  // code
-      static constexpr const char* kParts[] = {"> </", "</b>", "{\"", "\": ", "    ", "return",
-                                               "\n\n", "();", " // ", "é", "世界", "Ü", "0"};
+      static constexpr const char* kParts[] = {"> </",   "</b>", "{\"", "\": ", "    ",
+                                               "return", "\n\n", "();", " // ", "é",
+                                               "世界",   "Ü",    "0"};
       text += kParts[random() % 13];
     } else {
       text += static_cast<char>(' ' + random() % 95);

@@ -25,8 +25,9 @@ TEST_CASE("argument text of every kind becomes JSON") {
   CHECK(dumped("a:{b:QvQ}}") == R"({"a":{"b":"v"}})");
   CHECK(dumped("a:[Q[a]bQ,QcQ]}") == R"({"a":["[a]b","c"]})");
   CHECK(dumped("Qlocation Q:1}") == R"({"location":1})");
-  CHECK(dumped("a:1,b:-2.5,c:true,d:null,e:None,f:1e3,g:word x ,h:108.,i:-0.0}") ==
-        R"({"a":1,"b":-2.5,"c":true,"d":null,"e":null,"f":1000.0,"g":"word x","h":108.0,"i":-0.0})");
+  CHECK(
+      dumped("a:1,b:-2.5,c:true,d:null,e:None,f:1e3,g:word x ,h:108.,i:-0.0}") ==
+      R"({"a":1,"b":-2.5,"c":true,"d":null,"e":null,"f":1000.0,"g":"word x","h":108.0,"i":-0.0})");
   CHECK(dumped("a:01,b:+1,c:1.2.3,d:-,e:TRUE,f:.5}") ==
         R"({"a":"01","b":"+1","c":"1.2.3","d":"-","e":"TRUE","f":".5"})");
   CHECK(dumped(" a : 1 ,,\n\tb:[ 1 , 2 ], }") == R"({"a":1,"b":[1,2]})");
@@ -135,12 +136,18 @@ Json random_value(std::mt19937& random, int depth) {
       "12", "é",   "世",  "null", "call:", "<|", "\"|>", "{",  "[",  ","};
   static const std::vector<std::string> kKeys = {"a", "b c", "key", "é", "1", "x.y", "\"q\"", "-"};
   switch (random() % (depth > 4 ? 6 : 8)) {
-    case 0: return nullptr;
-    case 1: return random() % 2 == 0;
-    case 2: return static_cast<int64_t>(random()) - (int64_t{1} << 31);
-    case 3: return (static_cast<double>(random()) - 2e9) * (random() % 2 == 0 ? 1e-9 : 1e20);
-    case 4: return static_cast<double>(random() % 10);
-    case 5: return kStrings[random() % kStrings.size()];
+    case 0:
+      return nullptr;
+    case 1:
+      return random() % 2 == 0;
+    case 2:
+      return static_cast<int64_t>(random()) - (int64_t{1} << 31);
+    case 3:
+      return (static_cast<double>(random()) - 2e9) * (random() % 2 == 0 ? 1e-9 : 1e20);
+    case 4:
+      return static_cast<double>(random() % 10);
+    case 5:
+      return kStrings[random() % kStrings.size()];
     case 6: {
       Json array = Json::array();
       for (size_t n = random() % 4; n > 0; --n) array.push_back(random_value(random, depth + 1));

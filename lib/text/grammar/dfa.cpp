@@ -10,10 +10,10 @@ namespace gemma4 {
 namespace {
 
 [[noreturn]] void fail_states() {
-  throw Error(ErrorKind::kUsage,
-              "an expression needs more than " + std::to_string(grammar_limits::kMaxDfaStates) +
-                  " states",
-              {}, "make it simpler or its bounds smaller");
+  throw Error(
+      ErrorKind::kUsage,
+      "an expression needs more than " + std::to_string(grammar_limits::kMaxDfaStates) + " states",
+      {}, "make it simpler or its bounds smaller");
 }
 
 enum class SetOperation { kAnd, kMinus, kOr };
@@ -50,8 +50,8 @@ Dfa product(const Dfa& a, const Dfa& b, SetOperation operation) {
     if (is_new) {
       if (pairs.size() >= grammar_limits::kMaxDfaStates) fail_states();
       pairs.emplace_back(p, q);
-      builder.add_state(combine(operation, p != Dfa::kDead && a.accepting[p],
-                                q != Dfa::kDead && b.accepting[q]));
+      builder.add_state(
+          combine(operation, p != Dfa::kDead && a.accepting[p], q != Dfa::kDead && b.accepting[q]));
     }
     return it->second;
   };
@@ -175,8 +175,7 @@ Dfa dfa_of_texts(std::span<const std::string> texts) {
   std::string_view before;
   for (const std::string_view text : sorted) {
     const size_t shared = static_cast<size_t>(
-        std::mismatch(text.begin(), text.end(), before.begin(), before.end()).first -
-        text.begin());
+        std::mismatch(text.begin(), text.end(), before.begin(), before.end()).first - text.begin());
     path.resize(shared + 1);
     for (size_t i = shared; i < text.size(); ++i) {
       const uint32_t next = builder.add_state(false);

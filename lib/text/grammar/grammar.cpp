@@ -99,7 +99,8 @@ GrammarNode GrammarBuilder::add_list(Kind kind, const std::vector<GrammarNode>& 
 
 GrammarNode GrammarBuilder::literal(std::string_view bytes) {
   grammar_.literals.emplace_back(bytes);
-  return add({.kind = Kind::kLiteral, .first = static_cast<uint32_t>(grammar_.literals.size() - 1)});
+  return add(
+      {.kind = Kind::kLiteral, .first = static_cast<uint32_t>(grammar_.literals.size() - 1)});
 }
 
 GrammarNode GrammarBuilder::dfa(Dfa automaton) {

@@ -102,9 +102,8 @@ void GrammarMatcher::settle(State& state) {
       }
       case Kind::kSequence: {
         // The last part needs no frame to come back to: tail calls do not grow the stack.
-        const Frame after = entry.a + 1 < node.count
-                                ? frame({entry.node, entry.a + 1, 0, entry.next})
-                                : entry.next;
+        const Frame after =
+            entry.a + 1 < node.count ? frame({entry.node, entry.a + 1, 0, entry.next}) : entry.next;
         visit(enter(child(entry.a), after));
         break;
       }
@@ -116,8 +115,7 @@ void GrammarMatcher::settle(State& state) {
         if (entry.b == 0) break;
         const uint32_t least = entry.a == 0 ? 0 : entry.a - 1;
         const uint32_t most = entry.b == Grammar::kEndless ? entry.b : entry.b - 1;
-        const Frame after =
-            most == 0 ? entry.next : frame({entry.node, least, most, entry.next});
+        const Frame after = most == 0 ? entry.next : frame({entry.node, least, most, entry.next});
         visit(enter(child(0), after));
         break;
       }

@@ -21,13 +21,13 @@ inline constexpr size_t kMaxMaskWork = 50000000;            // frames visited fo
 inline constexpr size_t kMaxFrames = 4000000;               // of one sequence
 
 // JSON schemas.
-inline constexpr size_t kMaxSchemaRules = 20000;    // distinct combinations of subschemas
-inline constexpr size_t kMaxAlternatives = 1024;    // anyOf, oneOf... multiplied out, of one value
-inline constexpr size_t kMaxCombined = 1024;        // subschemas that apply to one value together
-inline constexpr size_t kMaxProperties = 2000;      // of one object
-inline constexpr size_t kMaxPrefixItems = 10000;    // of one array
-inline constexpr size_t kMaxKeyClasses = 64;        // combinations of patterns of other keys
-inline constexpr size_t kMaxEnumValues = 65536;     // of one enum
+inline constexpr size_t kMaxSchemaRules = 20000;  // distinct combinations of subschemas
+inline constexpr size_t kMaxAlternatives = 1024;  // anyOf, oneOf... multiplied out, of one value
+inline constexpr size_t kMaxCombined = 1024;      // subschemas that apply to one value together
+inline constexpr size_t kMaxProperties = 2000;    // of one object
+inline constexpr size_t kMaxPrefixItems = 10000;  // of one array
+inline constexpr size_t kMaxKeyClasses = 64;      // combinations of patterns of other keys
+inline constexpr size_t kMaxEnumValues = 65536;   // of one enum
 inline constexpr size_t kMaxCountedMembers = 200000;  // properties x count, for m..xProperties
 inline constexpr uint64_t kMaxMultipleOf = 10000;
 inline constexpr int kWhitespaceCap = 20;  // consecutive blanks between elements of JSON

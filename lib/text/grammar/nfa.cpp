@@ -138,7 +138,7 @@ Nfa::Part Nfa::concatenation(Part first, Part second) {
 // `holds`: the one assertion that is true here. `seen`: a mark per state, `round` not used before.
 // Returns how many states were visited.
 size_t Nfa::close(std::vector<uint32_t>& set, Assertion holds, uint32_t end,
-                std::vector<uint32_t>& seen, uint32_t round) const {
+                  std::vector<uint32_t>& seen, uint32_t round) const {
   std::vector<uint32_t> work;
   for (const uint32_t state : set) {
     if (seen[state] == round) continue;

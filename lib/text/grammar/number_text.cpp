@@ -14,8 +14,8 @@ namespace gemma4 {
 namespace {
 
 constexpr size_t kDefaultDigits = 18;
-constexpr size_t kMostDigits = 308;   // of a double
-constexpr size_t kExactDigits = 15;   // decimals of so many digits are different doubles
+constexpr size_t kMostDigits = 308;  // of a double
+constexpr size_t kExactDigits = 15;  // decimals of so many digits are different doubles
 
 // How two numbers without sign compare.
 std::strong_ordering compare_sizes(const Decimal& a, const Decimal& b) {
@@ -67,9 +67,9 @@ std::optional<Reading> read_on(const Reading& reading, char c, const Decimal& bo
         return Reading{Reading::kFraction, 0, 0};
       }
       if (reading.digits >= length) return Reading{Reading::kInteger, length + 1, 1};
-      return Reading{Reading::kInteger, reading.digits + 1,
-                     reading.order != 0 ? reading.order
-                                        : compare_digits(c, bound.integer[reading.digits])};
+      return Reading{
+          Reading::kInteger, reading.digits + 1,
+          reading.order != 0 ? reading.order : compare_digits(c, bound.integer[reading.digits])};
     case Reading::kFraction: {
       if (c == '.') return std::nullopt;
       const bool past = reading.digits >= bound.fraction.size();
@@ -93,8 +93,9 @@ Dfa compared(const Decimal& bound, bool less, bool equal, bool greater) {
     const auto [it, is_new] = ids.try_emplace(reading, static_cast<uint32_t>(readings.size()));
     if (is_new) {
       const int order = verdict(reading, bound);
-      builder.add_state(reading.part != Reading::kStart &&
-                        (order < 0 ? less : order > 0 ? greater : equal));
+      builder.add_state(reading.part != Reading::kStart && (order < 0   ? less
+                                                            : order > 0 ? greater
+                                                                        : equal));
       readings.push_back(reading);
     }
     return it->second;
@@ -208,8 +209,8 @@ Decimal decimal_of(const Json& number) {
   if (static_cast<size_t>(position) > text.size()) text.resize(static_cast<size_t>(position), '0');
   decimal.integer = text.substr(0, static_cast<size_t>(position));
   decimal.fraction = text.substr(static_cast<size_t>(position));
-  decimal.integer.erase(0, std::min(decimal.integer.find_first_not_of('0'),
-                                    decimal.integer.size() - 1));
+  decimal.integer.erase(
+      0, std::min(decimal.integer.find_first_not_of('0'), decimal.integer.size() - 1));
   decimal.fraction.erase(decimal.fraction.find_last_not_of('0') + 1);
   if (decimal.integer == "0" && decimal.fraction.empty()) decimal.negative = false;
   return decimal;
@@ -254,8 +255,8 @@ Dfa number_text(const NumberSpec& spec) {
   Dfa positive, negative;
   const bool all_below_zero = spec.high && spec.high->value.negative;
   if (!all_below_zero) {
-    positive = between(unsigned_numbers, at_least_zero(spec.low) ? spec.low : std::nullopt,
-                       spec.high);
+    positive =
+        between(unsigned_numbers, at_least_zero(spec.low) ? spec.low : std::nullopt, spec.high);
   }
   if (!at_least_zero(spec.low)) {
     const NumberBound above_zero{Decimal{}, true};

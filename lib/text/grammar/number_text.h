@@ -13,7 +13,7 @@ namespace gemma4 {
 /// An exact decimal number: the bound of a schema as it was written, or the shortest spelling of
 /// the double that it was read as.
 struct Decimal {
-  bool negative = false;     // false for zero
+  bool negative = false;      // false for zero
   std::string integer = "0";  // without leading zeros
   std::string fraction;       // without trailing zeros
 

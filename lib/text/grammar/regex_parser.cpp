@@ -26,8 +26,15 @@ std::vector<CodePointRange> word() {
   return normalized({{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}});
 }
 std::vector<CodePointRange> blanks() {
-  return normalized({{0x09, 0x0D}, {0x20, 0x20}, {0xA0, 0xA0}, {0x1680, 0x1680}, {0x2000, 0x200A},
-                     {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000},
+  return normalized({{0x09, 0x0D},
+                     {0x20, 0x20},
+                     {0xA0, 0xA0},
+                     {0x1680, 0x1680},
+                     {0x2000, 0x200A},
+                     {0x2028, 0x2029},
+                     {0x202F, 0x202F},
+                     {0x205F, 0x205F},
+                     {0x3000, 0x3000},
                      {0xFEFF, 0xFEFF}});
 }
 std::vector<CodePointRange> all_but_line_ends() {
@@ -210,8 +217,8 @@ class RegexParser {
       default:
         break;
     }
-    const bool alphanumeric = (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') ||
-                              (letter >= 'A' && letter <= 'Z');
+    const bool alphanumeric = (letter >= '0' && letter <= '9') ||
+                              (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z');
     if (alphanumeric) fail(std::string("unknown escape \\") + static_cast<char>(letter));
     return letter;
   }

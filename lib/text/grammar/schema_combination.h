@@ -21,7 +21,7 @@ struct SchemaChoice {
     SchemaId schema;  // an object
     int parent;       // the entry whose keyword led here; -1: none
   };
-  std::vector<Entry> entries;  // in the order of the document
+  std::vector<Entry> entries;                 // in the order of the document
   std::vector<std::string> required, absent;  // keys, from dependentRequired and dependentSchemas
 
   /// True when `entry` is `ancestor` or was reached from it.

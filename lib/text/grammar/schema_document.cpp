@@ -12,8 +12,20 @@
 namespace gemma4 {
 namespace {
 
-enum class Takes { kText, kCount, kNumber, kSchema, kSchemas, kSchemaMap, kNames, kNamesMap, kBool,
-                   kType, kValues, kAnything };
+enum class Takes {
+  kText,
+  kCount,
+  kNumber,
+  kSchema,
+  kSchemas,
+  kSchemaMap,
+  kNames,
+  kNamesMap,
+  kBool,
+  kType,
+  kValues,
+  kAnything
+};
 
 struct Keyword {
   std::string_view name;
@@ -73,15 +85,14 @@ constexpr Keyword kKeywords[] = {
 
 bool is_schema(const Json& value) { return value.is_boolean() || value.is_object(); }
 bool is_names(const Json& value) {
-  return value.is_array() && std::all_of(value.begin(), value.end(),
-                                         [](const Json& name) { return name.is_string(); });
+  return value.is_array() &&
+         std::all_of(value.begin(), value.end(), [](const Json& name) { return name.is_string(); });
 }
 bool is_type_name(const Json& value) {
   constexpr std::array<std::string_view, 7> kTypes = {"null",   "boolean", "integer", "number",
                                                       "string", "array",   "object"};
-  return value.is_string() &&
-         std::find(kTypes.begin(), kTypes.end(), value.get_ref<const std::string&>()) !=
-             kTypes.end();
+  return value.is_string() && std::find(kTypes.begin(), kTypes.end(),
+                                        value.get_ref<const std::string&>()) != kTypes.end();
 }
 
 // What is wrong with a keyword's value; empty: nothing.
@@ -236,7 +247,8 @@ SchemaId SchemaDocument::child(SchemaId id, const std::string& keyword, size_t i
 SchemaId SchemaDocument::target_of_ref(SchemaId id) {
   const std::string ref = keyword(id, "$ref")->get<std::string>();
   if (ref.empty() || ref[0] != '#') {
-    fail(id, "$ref", "a reference out of the schema is not followed", "copy what it means into $defs");
+    fail(id, "$ref", "a reference out of the schema is not followed",
+         "copy what it means into $defs");
   }
   if (ref.size() > 1 && ref[1] != '/') {
     fail(id, "$ref", "references by name are not supported", "write it as #/$defs/...");

@@ -22,8 +22,8 @@ std::string date() {
   const std::string fourth = "(?:0[48]|[2468][048]|[13579][26])";  // of a century, but not 00
   const std::string leap_year = "(?:\\d\\d" + fourth + "|" + fourth + "00)";
   return any_of({year + "-(?:0[13578]|1[02])-(?:0[1-9]|[12]\\d|3[01])",
-                 year + "-(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)",
-                 year + "-02-(?:0[1-9]|1\\d|2[0-8])", leap_year + "-02-29"});
+                 year + "-(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)", year + "-02-(?:0[1-9]|1\\d|2[0-8])",
+                 leap_year + "-02-29"});
 }
 
 std::string time() {
@@ -49,8 +49,8 @@ const char* const kLabel = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?";
 std::string email() {
   const std::string letter = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]";
   // RFC 5321, 4.5.3.1.1: at most 64 characters before the @.
-  const std::string name = any_of({letter + "{1,64}", letter + "{1,31}(?:\\." + letter +
-                                                          "{1,15}){1,2}"});
+  const std::string name =
+      any_of({letter + "{1,64}", letter + "{1,31}(?:\\." + letter + "{1,15}){1,2}"});
   return name + "@" + kLabel + "(?:\\." + kLabel + "){0,2}";
 }
 
@@ -63,7 +63,7 @@ std::string ipv4() {
 std::string ipv6() {
   const std::string h = "[0-9A-Fa-f]{1,4}";
   const std::string end = any_of({h + ":" + h, ipv4()});  // the last 32 bits
-  const auto before = [&](int most) {  // up to `most` more groups before "::"
+  const auto before = [&](int most) {                     // up to `most` more groups before "::"
     return "(?:(?:" + h + ":){0," + std::to_string(most) + "}" + h + ")?";
   };
   return any_of({"(?:" + h + ":){6}" + end, "::(?:" + h + ":){5}" + end,
@@ -77,8 +77,8 @@ struct Uri {
   std::string percent = "%[0-9A-Fa-f]{2}";
   std::string pchar = "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|" + percent + ")";
   std::string user = "(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|" + percent + ")*@)?";
-  std::string host = any_of({"\\[" + ipv6() + "\\]",
-                             "(?:[A-Za-z0-9._~!$&'()*+,;=-]|" + percent + ")*"});
+  std::string host =
+      any_of({"\\[" + ipv6() + "\\]", "(?:[A-Za-z0-9._~!$&'()*+,;=-]|" + percent + ")*"});
   std::string authority = user + host + "(?::\\d{0,5})?";
   std::string path = "(?:/" + pchar + "*)*";  // path-abempty
   std::string tail = "(?:\\?(?:" + pchar + "|[/?])*)?(?:#(?:" + pchar + "|[/?])*)?";

@@ -112,10 +112,10 @@ GrammarMasks::StateId GrammarMasks::after_plain(StateId from) {
     int bytes_left;
     uint8_t next_low, next_high;
   };
-  constexpr Lead kLeads[] = {
-      {0xC2, 0xDF, 1, 0x80, 0xBF}, {0xE0, 0xE0, 2, 0xA0, 0xBF}, {0xE1, 0xEC, 2, 0x80, 0xBF},
-      {0xED, 0xED, 2, 0x80, 0x9F}, {0xEE, 0xEF, 2, 0x80, 0xBF}, {0xF0, 0xF0, 3, 0x90, 0xBF},
-      {0xF1, 0xF3, 3, 0x80, 0xBF}, {0xF4, 0xF4, 3, 0x80, 0x8F}};
+  constexpr Lead kLeads[] = {{0xC2, 0xDF, 1, 0x80, 0xBF}, {0xE0, 0xE0, 2, 0xA0, 0xBF},
+                             {0xE1, 0xEC, 2, 0x80, 0xBF}, {0xED, 0xED, 2, 0x80, 0x9F},
+                             {0xEE, 0xEF, 2, 0x80, 0xBF}, {0xF0, 0xF0, 3, 0x90, 0xBF},
+                             {0xF1, 0xF3, 3, 0x80, 0xBF}, {0xF4, 0xF4, 3, 0x80, 0x8F}};
   for (const Lead& lead : kLeads) {
     StateId before = kUnknown;
     for (int byte = lead.low; byte <= lead.high && same; ++byte) {
@@ -201,8 +201,7 @@ const GrammarMasks::Mask& GrammarMasks::mask(const GrammarMatcher& matcher,
   return masks_.emplace(id, walk(id)).first->second;
 }
 
-TokenConstraint::TokenConstraint(std::shared_ptr<GrammarMasks> masks,
-                                 std::vector<TokenId> stop_ids)
+TokenConstraint::TokenConstraint(std::shared_ptr<GrammarMasks> masks, std::vector<TokenId> stop_ids)
     : masks_(std::move(masks)), stop_ids_(std::move(stop_ids)), matcher_(masks_->grammar()) {
   std::sort(stop_ids_.begin(), stop_ids_.end());
   stop_ids_.erase(std::unique(stop_ids_.begin(), stop_ids_.end()), stop_ids_.end());

@@ -59,8 +59,7 @@ TokenTrie::TokenTrie(std::span<const std::string_view> token_bytes) {
     const TokenId id = sorted_[i];
     const std::string_view text = bytes(id);
     const size_t shared = static_cast<size_t>(
-        std::mismatch(text.begin(), text.end(), before.begin(), before.end()).first -
-        text.begin());
+        std::mismatch(text.begin(), text.end(), before.begin(), before.end()).first - text.begin());
     while (open.size() > shared) {
       end_[open.back()] = static_cast<uint32_t>(byte_.size());
       open.pop_back();

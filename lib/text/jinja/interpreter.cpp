@@ -131,7 +131,6 @@ Value Interpreter::loop_source(const Statement& statement) {
 Interpreter::Flow Interpreter::execute_for(const Statement& statement) {
   const Value source = loop_source(statement);
   const auto loop = std::make_shared<LoopState>(Elements(source, budget_), nesting(source) + 1);
-  loop->level = loop_level_;
   const size_t size = loop->items.size();
   if (size == 0 && statement.bodies.size() > 1) {
     const InScope inner(*this, std::make_shared<Scope>(scope_));
@@ -139,7 +138,6 @@ Interpreter::Flow Interpreter::execute_for(const Statement& statement) {
   }
   const std::shared_ptr<Scope> outer = scope_;
   auto inner = std::make_shared<Scope>(outer);
-  ++loop_level_;
   for (size_t i = 0; i < size; ++i) {
     budget_.step();
     loop->index0 = i;
@@ -155,7 +153,6 @@ Interpreter::Flow Interpreter::execute_for(const Statement& statement) {
     assign(statement.target, loop->items.at(i));
     if (execute(statement.bodies[0]) == Flow::kBreak) break;
   }
-  --loop_level_;
   return Flow::kNormal;
 }
 

@@ -85,7 +85,6 @@ class Interpreter {
   std::shared_ptr<Scope> scope_;
   TextBuilder* out_ = nullptr;
   int depth_ = 0;
-  int loop_level_ = 0;
   int line_ = 0;
   // Kept until the end, so that cycles and long chains through them are taken apart here.
   std::vector<std::shared_ptr<Scope>> captured_scopes_;

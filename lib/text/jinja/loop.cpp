@@ -17,8 +17,9 @@ Value loop_attribute(const LoopState& loop, std::string_view name) {
   if (name == "length") return count(size);
   if (name == "revindex") return count(size - index0);
   if (name == "revindex0") return count(size - index0 - 1);
-  if (name == "depth") return count(static_cast<size_t>(loop.level) + 1);
-  if (name == "depth0") return count(static_cast<size_t>(loop.level));
+  // Depth is that of recursive loops, which there are none of.
+  if (name == "depth") return count(1);
+  if (name == "depth0") return count(0);
   if (name == "previtem") {
     return index0 > 0 ? loop.items.at(index0 - 1) : Value::undefined("there is no previous item");
   }

@@ -11,7 +11,6 @@ struct LoopState {
 
   Elements items;
   size_t index0 = 0;
-  int level = 0;  // loops around this one
   int depth = 0;  // nesting of the value, see nesting()
 };
 

@@ -1,8 +1,9 @@
 // A compiled template of the Jinja language, the subset that chat templates use.
 //
 // What a template can do is bounded (Limits), and nothing of the host can be reached from it.
-// README of the language: statements if/for/set/macro/call/filter/with/raw/break/continue;
-// filters, tests and methods as listed in filters.cpp, selection.cpp, value_tests.cpp, methods.cpp.
+// Tags: if, for, set, macro, call, filter, with, raw, break, continue, generation (which prints
+// what is inside). Functions: range, namespace, dict, raise_exception. Filters, tests and methods:
+// the tables in filters.cpp, selection.cpp, value_tests.cpp and methods.cpp.
 #pragma once
 
 #include <memory>
