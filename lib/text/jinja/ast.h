@@ -16,6 +16,8 @@ namespace gemma4::jinja {
 
 using Symbol = int;
 
+struct NamedExpr;
+
 /// One expression. Which members are used depends on the kind.
 struct Expr {
   enum class Kind {
@@ -47,10 +49,16 @@ struct Expr {
   std::string name;
   Value literal;
   std::vector<Expr> operands;
-  std::vector<std::pair<std::string, Expr>> named;
+  std::vector<NamedExpr> named;
   std::vector<std::string> operators;
   FilterFunction filter = nullptr;
   TestFunction test = nullptr;
+};
+
+/// An argument given by name.
+struct NamedExpr {
+  std::string name;
+  Expr value;
 };
 
 /// What `set` and `for` assign to: a name, several names, or an attribute of a namespace.

@@ -161,7 +161,9 @@ Arguments Interpreter::evaluate_arguments(const Expr& expr) {
   for (size_t i = 1; i < expr.operands.size(); ++i) {
     arguments.positional.push_back(evaluate(expr.operands[i]));
   }
-  for (const auto& [name, value] : expr.named) arguments.named.emplace_back(name, evaluate(value));
+  for (const NamedExpr& argument : expr.named) {
+    arguments.named.emplace_back(argument.name, evaluate(argument.value));
+  }
   return arguments;
 }
 

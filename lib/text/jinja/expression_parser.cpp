@@ -92,8 +92,8 @@ Symbol ExpressionParser::symbol(const std::string& name) {
 
 void ExpressionParser::check_depth(Expr& expr) const {
   for (const Expr& operand : expr.operands) expr.depth = std::max(expr.depth, operand.depth + 1);
-  for (const auto& [name, operand] : expr.named) {
-    expr.depth = std::max(expr.depth, operand.depth + 1);
+  for (const NamedExpr& argument : expr.named) {
+    expr.depth = std::max(expr.depth, argument.value.depth + 1);
   }
   if (expr.depth > limits_.expression_depth) fail("expression is too long");
 }
@@ -387,10 +387,10 @@ void ExpressionParser::parse_arguments(Expr& call) {
         following.text == "=") {
       std::string name = next().text;
       next();
-      for (const auto& argument : call.named) {
-        if (argument.first == name) fail("argument '" + name + "' is given twice");
+      for (const NamedExpr& argument : call.named) {
+        if (argument.name == name) fail("argument '" + name + "' is given twice");
       }
-      call.named.emplace_back(std::move(name), parse_expression());
+      call.named.push_back({std::move(name), parse_expression()});
     } else {
       if (!call.named.empty()) fail("a positional argument follows a named one");
       call.operands.push_back(parse_expression());
