@@ -86,6 +86,7 @@ void SamplingFlags::add_to(CLI::App& app) {
       ->check(number_between(-100, 100))
       ->group(group);
   add_value(app, "--seed", seed, "N", "same seed, same answer; default: random, told in the JSON")
+      ->transform(count_between(0, INT64_MAX))
       ->group(group);
   add_list(app, "--stop", stop, "TEXT", "end the answer before TEXT (repeatable)")
       ->check(CLI::Validator(

@@ -12,8 +12,10 @@ namespace gemma4::cpu {
 
 struct Avx2 {
   using V = __m256;
+  using I = __m256i;
   static constexpr int kLanes = 8;
-  static constexpr int kTileRows = 6;  // x 2 registers of columns = 12 accumulators of 16
+  static constexpr int kTileRows = 6;     // x 2 registers of columns = 12 accumulators of 16
+  static constexpr int kIntTileRows = 2;  // x 2 registers, sums in both integers and floats = 8
 
   static V zero() { return _mm256_setzero_ps(); }
   static V set(float value) { return _mm256_set1_ps(value); }
@@ -61,6 +63,60 @@ struct Avx2 {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
   static void store(float* p, V a) { _mm256_storeu_ps(p, a); }
+
+  static I load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static void store_bytes(void* p, I a) { _mm256_storeu_si256(static_cast<__m256i*>(p), a); }
+  static I set_bytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
+  static I set_ints(int32_t value) { return _mm256_set1_epi32(value); }
+  static I flip(I a, I bits) { return _mm256_xor_si256(a, bits); }
+  static I as_ints(V a) { return _mm256_castps_si256(a); }
+  static V as_floats(I a) { return _mm256_castsi256_ps(a); }
+  static V to_floats(I a) { return _mm256_cvtepi32_ps(a); }
+  static I multiply_ints(I a, I b) { return _mm256_mullo_epi32(a, b); }
+  static void store_int8(int8_t* p, V a) {
+    const __m256i ints = _mm256_cvtps_epi32(a);
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128(ints), _mm256_extracti128_si256(ints, 1));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+  }
+  template <int Bits>
+  static I bit_field(I a, int part) {
+    if constexpr (Bits == 8) return a;
+    return _mm256_and_si256(_mm256_srli_epi16(a, part * Bits), set_bytes((1 << Bits) - 1));
+  }
+  template <int Bits>
+  static I expand(const uint8_t* p) {
+    if constexpr (Bits == 8) {
+      return load_bytes(p);
+    } else if constexpr (Bits == 4) {
+      const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+      return _mm256_and_si256(_mm256_set_m128i(_mm_srli_epi16(low, 4), low), set_bytes(15));
+    } else {
+      const I all = _mm256_set1_epi64x(
+          _mm_cvtsi128_si64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+      const I shifts = _mm256_set_epi64x(6, 4, 2, 0);
+      return _mm256_and_si256(_mm256_srlv_epi64(all, shifts), set_bytes(3));
+    }
+  }
+  static I dot4(I sum, I a, I b) {
+    // Not the shorter way over maddubs, which saturates: 255 * 127 twice is beyond int16.
+    const I even = _mm256_madd_epi16(_mm256_and_si256(a, _mm256_set1_epi16(255)),
+                                     _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 8));
+    const I odd = _mm256_madd_epi16(_mm256_srli_epi16(a, 8), _mm256_srai_epi16(b, 8));
+    return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
+  }
+  template <int Each>
+  static V repeat(const uint16_t* bf16) {
+    alignas(32) uint32_t bits[8];
+    for (int i = 0; i < 8; ++i) bits[i] = static_cast<uint32_t>(bf16[i / Each]) << 16;
+    return _mm256_castsi256_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(bits)));
+  }
+  template <int Each>
+  static V repeat(const float* scales) {
+    alignas(32) float lanes[8];
+    for (int i = 0; i < 8; ++i) lanes[i] = scales[i / Each];
+    return _mm256_load_ps(lanes);
+  }
 
   static V load_part(const float* p, int64_t count) { return _mm256_maskload_ps(p, mask(count)); }
   static V load_bf16_part(const uint16_t* p, int64_t count) {

@@ -9,10 +9,14 @@
 
 namespace gemma4::cpu {
 
-struct Avx512 {
+/// `Vnni`: with AVX512-VNNI's dot product. A parameter, so that the two have no function in common.
+template <bool Vnni>
+struct Avx512Simd {
   using V = __m512;
+  using I = __m512i;
   static constexpr int kLanes = 16;
   static constexpr int kTileRows = 14;  // x 2 registers of columns = 28 accumulators of 32
+  static constexpr int kIntTileRows = 6;  // x 2 registers, sums in both integers and floats = 24
 
   static V zero() { return _mm512_setzero_ps(); }
   static V set(float value) { return _mm512_set1_ps(value); }
@@ -54,6 +58,78 @@ struct Avx512 {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
   static void store(float* p, V a) { _mm512_storeu_ps(p, a); }
+
+  // --- bytes and 32-bit integers ------------------------------------------------------------------
+
+  static I load_bytes(const void* p) { return _mm512_loadu_si512(p); }
+  static void store_bytes(void* p, I a) { _mm512_storeu_si512(p, a); }
+  static I set_bytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
+  static I set_ints(int32_t value) { return _mm512_set1_epi32(value); }
+  static I flip(I a, I bits) { return _mm512_xor_si512(a, bits); }
+  static I as_ints(V a) { return _mm512_castps_si512(a); }
+  static V as_floats(I a) { return _mm512_castsi512_ps(a); }
+  static V to_floats(I a) { return _mm512_cvtepi32_ps(a); }
+  static I multiply_ints(I a, I b) { return _mm512_mullo_epi32(a, b); }
+  /// Rounds to nearest, ties to even, and stores as int8; the values must fit.
+  static void store_int8(int8_t* p, V a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+  }
+  /// Bits [part * Bits, (part + 1) * Bits) of every byte.
+  template <int Bits>
+  static I bit_field(I a, int part) {
+    if constexpr (Bits == 8) return a;
+    return _mm512_and_si512(_mm512_srli_epi16(a, part * Bits), set_bytes((1 << Bits) - 1));
+  }
+  /// A register of codes of `Bits` bits as bytes: all of part 0, then of part 1 ...
+  template <int Bits>
+  static I expand(const uint8_t* p) {
+    if constexpr (Bits == 8) {
+      return load_bytes(p);
+    } else if constexpr (Bits == 4) {
+      const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+      const I both = _mm512_inserti64x4(_mm512_castsi256_si512(low), _mm256_srli_epi16(low, 4), 1);
+      return _mm512_and_si512(both, set_bytes(15));
+    } else {
+      const I all = _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+      const I shifts = _mm512_set_epi64(6, 6, 4, 4, 2, 2, 0, 0);
+      return _mm512_and_si512(_mm512_srlv_epi64(all, shifts), set_bytes(3));
+    }
+  }
+  /// sum[i] += the four products of unsigned bytes a and signed bytes b at i.
+  static I dot4(I sum, I a, I b) {
+    if constexpr (Vnni) {
+      return _mm512_dpbusd_epi32(sum, a, b);
+    } else {
+      const I even = _mm512_madd_epi16(_mm512_and_si512(a, _mm512_set1_epi16(255)),
+                                       _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
+      const I odd = _mm512_madd_epi16(_mm512_srli_epi16(a, 8), _mm512_srai_epi16(b, 8));
+      return _mm512_add_epi32(sum, _mm512_add_epi32(even, odd));
+    }
+  }
+  /// The next 16 / Each scales, each repeated `Each` times.
+  template <int Each>
+  static V repeat(const uint16_t* bf16) {
+    constexpr int kWords = 16 / Each;
+    __m128i words;
+    if constexpr (kWords == 2) {
+      words = _mm_loadu_si32(bf16);
+    } else if constexpr (kWords == 4) {
+      words = _mm_loadu_si64(bf16);
+    } else {
+      words = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bf16));
+    }
+    // Word 2 i + 1 of the result is word i / Each; the even ones, low halves of floats, are 0.
+    const I lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const I index = _mm512_slli_epi32(_mm512_srli_epi32(lane, log2(Each)), 16);
+    return _mm512_castsi512_ps(
+        _mm512_maskz_permutexvar_epi16(0xAAAAAAAAu, index, _mm512_castsi128_si512(words)));
+  }
+  template <int Each>
+  static V repeat(const float* scales) {
+    const I lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    return _mm512_permutexvar_ps(_mm512_srli_epi32(lane, log2(Each)),
+                                 load_part(scales, 16 / Each));
+  }
 
   /// The first `count` < 16 elements; zeros behind them, and nothing there is read or written.
   static V load_part(const float* p, int64_t count) {
@@ -111,6 +187,7 @@ struct Avx512 {
     const __m512i chosen = _mm512_mask_blend_epi32(nan, rounded, quiet);
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(chosen, 16));
   }
+  static constexpr int log2(int n) { return n == 1 ? 0 : 1 + log2(n / 2); }
   static V low_pairs(V a, V b) {
     return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
   }
@@ -118,5 +195,8 @@ struct Avx512 {
     return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
   }
 };
+
+using Avx512 = Avx512Simd<false>;
+using Avx512Vnni = Avx512Simd<true>;
 
 }  // namespace gemma4::cpu

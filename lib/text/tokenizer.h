@@ -24,10 +24,11 @@ struct TextSpan {
   bool trusted = false;
 };
 
+/// Immutable: any number of threads may use it at once.
 class Tokenizer {
  public:
   /// Loads `directory`/tokenizer.json. Throws Error(kModel) when it is missing, malformed, or uses
-  /// a component that Gemma's tokenizers do not have (each named).
+  /// a component that Gemma's tokenizers do not have (each named). tokenizer.model is never read.
   /// `use_cache`: keep the built model under $XDG_CACHE_HOME/gemma4 (else ~/.cache/gemma4).
   static std::unique_ptr<Tokenizer> load(const std::filesystem::path& directory,
                                          bool use_cache = true);

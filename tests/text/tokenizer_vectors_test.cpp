@@ -2,8 +2,8 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <random>
 
 #include "lib/io/json.h"
@@ -167,11 +167,16 @@ TEST_CASE("spans of many origins encode as their joined text") {
 TEST_CASE("a very long line is encoded in time that grows with its length") {
   const Tokenizer* tokenizer = official();
   if (tokenizer == nullptr) return;
+  // The best of three: other work on the machine only adds.
   const auto seconds = [&](const std::string& text) {
-    const auto start = std::chrono::steady_clock::now();
-    const size_t count = tokenizer->encode(text, false).size();
-    CHECK(count > 0);
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    double best = 1e9;
+    for (int i = 0; i < 3; ++i) {
+      const auto start = std::chrono::steady_clock::now();
+      CHECK(!tokenizer->encode(text, false).empty());
+      const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+      best = std::min(best, taken.count());
+    }
+    return best;
   };
   // Without any place to cut. Quadratic time would be 256 times as long.
   const double small = seconds(std::string(1 << 14, 'a'));
