@@ -140,10 +140,10 @@ class Ops {
 
   /// Per-layer inputs (spec 2.3) of layers [first_layer, first_layer + layer_count), out
   /// [rows, layer_count * width], from the merged embeddings x:
-  /// c = rms_norm(projection x / sqrt(hidden)) * norm per layer; t = table[token] * sqrt(width);
+  /// c = rms_norm(projection x / sqrt(hidden)) * norm per layer; t = table[token] * table_scale;
   /// out = (c + t) / sqrt(2). An id outside the table takes row 0 of it.
   /// `table` is [ids, layers * width], `projection` [layers * width, hidden].
-  virtual void per_layer_embed(const Step& step, Matrix x, const Weight& table,
+  virtual void per_layer_embed(const Step& step, Matrix x, const Weight& table, float table_scale,
                                const Weight& projection, const Vector& norm, float eps,
                                int32_t first_layer, int32_t layer_count, Matrix out) = 0;
 

@@ -89,6 +89,7 @@ Json answer_json(const AnswerContext& context, const GenerationRequest& request,
                  {"usage", usage_json(result)},
                  {"timings", timings_json(context, result)},
                  {"seed", request.seed}};
+  if (result.complete) object["complete"] = *result.complete;
   add_logprobs(object, context, request, result);
   return object;
 }
@@ -117,6 +118,7 @@ Json end_event_json(const AnswerContext& context, const GenerationRequest& reque
                  {"token_ids", result.token_ids},
                  {"finish_reason", finish_reason_name(result.finish_reason)},
                  {"seed", request.seed}};
+  if (result.complete) object["complete"] = *result.complete;
   add_logprobs(object, context, request, result);
   return object;
 }

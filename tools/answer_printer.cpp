@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 #include <sstream>
+#include <utility>
 
 #include "lib/base/error.h"
+#include "tools/answer_json.h"
 #include "tools/terminal.h"
 
 namespace gemma4 {
@@ -23,7 +25,9 @@ AnswerPrinter::AnswerPrinter(Output& output, const ThinkingFlags& thinking,
 
 void AnswerPrinter::begin() {
   part_ = Part::kNothing;
-  held_.clear();
+  held_content_.clear();
+  held_reasoning_.clear();
+  mid_line_ = false;
   wrote_ids_ = false;
 }
 
@@ -34,14 +38,18 @@ void AnswerPrinter::event(const OutputEvent& event) {
       enter(Part::kReasoning);
       write_reasoning(event.text);
       return;
-    case OutputEvent::Kind::kContent:
-      if (event.text.empty()) return;
+    case OutputEvent::Kind::kContent: {
+      // Below shown reasoning the answer begins with its first character.
+      const bool below = part_ == Part::kReasoning && display_ == Display::kShow;
+      const size_t start = below ? event.text.find_first_not_of('\n') : 0;
+      if (start >= event.text.size()) return;
       enter(Part::kContent);
-      write_content(event.text);
+      write_content(event.text.substr(start));
       return;
+    }
     case OutputEvent::Kind::kToolCall:
       enter(Part::kToolCalls);
-      write_content(tool_call_line(event.call) + "\n");
+      write_content(tool_call_line(event.call));
       return;
   }
 }
@@ -61,17 +69,20 @@ void AnswerPrinter::enter(Part part) {
   const Part old = part_;
   part_ = part;
   if (old == Part::kReasoning) leave_reasoning();
-  held_.clear();
-  if (part == Part::kReasoning && display_ == Display::kShow) {
-    if (old != Part::kNothing) output_.write("\n");
+  if (part == Part::kToolCalls && mid_line_) held_content_ = "\n";
+  if (display_ != Display::kShow) return;
+  if (part == Part::kReasoning) {
+    held_content_.clear();
+    if (std::exchange(mid_line_, false)) output_.write("\n");
     if (!dim_output_) output_.write("[thinking]\n");
+  } else if (old == Part::kReasoning) {
+    held_content_.clear();
+    output_.write("\n");
   }
-  if (old == Part::kReasoning && display_ == Display::kShow) output_.write("\n");
-  if (old == Part::kContent || old == Part::kToolCalls) held_ = "\n";
 }
 
 void AnswerPrinter::leave_reasoning() {
-  held_.clear();
+  held_reasoning_.clear();
   if (display_ == Display::kStderr) {
     std::fputs("\n", stderr);
   } else {
@@ -80,7 +91,7 @@ void AnswerPrinter::leave_reasoning() {
 }
 
 void AnswerPrinter::write_reasoning(const std::string& text) {
-  const std::string sure = release(text);
+  const std::string sure = release(text, held_reasoning_);
   if (display_ == Display::kStderr) {
     const std::string clean = is_terminal(2) ? without_controls(sure) : sure;
     const std::string line = dim_stderr_ ? dimmed(clean) : clean;
@@ -90,16 +101,21 @@ void AnswerPrinter::write_reasoning(const std::string& text) {
   }
 }
 
-void AnswerPrinter::write_content(const std::string& text) { output_.write(shown(release(text))); }
+void AnswerPrinter::write_content(const std::string& text) {
+  const std::string sure = release(text, held_content_);
+  if (sure.empty()) return;
+  mid_line_ = true;
+  output_.write(shown(sure));
+}
 
-std::string AnswerPrinter::release(const std::string& text) {
+std::string AnswerPrinter::release(const std::string& text, std::string& held) {
   const size_t last = text.find_last_not_of('\n');
   if (last == text.npos) {
-    held_ += text;
+    held += text;
     return {};
   }
-  std::string sure = held_ + text.substr(0, last + 1);
-  held_ = text.substr(last + 1);
+  std::string sure = held + text.substr(0, last + 1);
+  held = text.substr(last + 1);
   return sure;
 }
 
@@ -108,7 +124,7 @@ std::string AnswerPrinter::shown(const std::string& text) const {
 }
 
 std::string tool_call_line(const ToolCall& call) {
-  return Json{{"name", call.name}, {"arguments", call.arguments}}.dump();
+  return json_line({{"name", call.name}, {"arguments", call.arguments}});
 }
 
 std::string first_fenced_block(const std::string& text) {

@@ -33,8 +33,8 @@ class AnswerPrinter {
   void leave_reasoning();
   void write_reasoning(const std::string& text);
   void write_content(const std::string& text);
-  /// `text` after the newlines held back, less its own last ones, which are held back in turn.
-  std::string release(const std::string& text);
+  /// `text` after the newlines `held` back, less its own last ones, which are held back in turn.
+  static std::string release(const std::string& text, std::string& held);
   std::string shown(const std::string& text) const;
 
   Output& output_;
@@ -42,11 +42,13 @@ class AnswerPrinter {
   bool dim_output_;
   bool dim_stderr_;
   Part part_ = Part::kNothing;
-  std::string held_;  // newlines at the end of what is written
+  std::string held_content_;  // newlines that end what was written so far: written when more comes
+  std::string held_reasoning_;  // the same for reasoning
+  bool mid_line_ = false;       // the answer's last line has begun
   bool wrote_ids_ = false;
 };
 
-/// A tool call as one line of JSON: {"name": ..., "arguments": ...}.
+/// A tool call as one line of JSON with its newline: {"name": ..., "arguments": ...}.
 std::string tool_call_line(const ToolCall& call);
 
 /// The text of the first fenced block of Markdown; what follows an open fence counts. Throws

@@ -42,7 +42,8 @@ class Batch {
   void read_lines();
   void read_line(std::string_view line, size_t number);
   void fail(Entry& entry, const Error& error);
-  GenerationRequest parse_request(const Json& line) const;
+  GenerationRequest parse_request(const Json& line);
+  void set_format(const Json& line, GenerationRequest& request);
   Prompt parse_prompt(const Json& line) const;
   GenerationCallbacks callbacks(Progress& progress, const StopSignals& signals);
   void write_ready();
@@ -55,6 +56,8 @@ class Batch {
   AnswerContext context_;
   Json tools_ = Json::array();  // of --tools, for lines that bring none
   std::string system_;
+  OutputFormat format_;  // of the flags
+  std::optional<ConstraintMaker> constraints_;
   std::vector<Entry> entries_;
   std::vector<GenerationRequest> requests_;
   std::vector<size_t> entry_of_;  // by request
@@ -137,10 +140,23 @@ Prompt Batch::parse_prompt(const Json& line) const {
   return chat_prompt(model_, one_turn(system, text), tools, flags_.thinking.think);
 }
 
-GenerationRequest Batch::parse_request(const Json& line) const {
+// The line's own schema, or the form that the flags ask for.
+void Batch::set_format(const Json& line, GenerationRequest& request) {
+  const OutputFormat format =
+      line.contains("json_schema") ? schema_format(line["json_schema"]) : format_;
+  if (format.kind == OutputFormat::Kind::kFree) return;
+  if (model_.tokenizer == nullptr) {
+    throw Error(ErrorKind::kModel, "the form of an answer needs the checkpoint's tokenizer.json");
+  }
+  if (!constraints_) constraints_.emplace(*model_.tokenizer, request.stop_ids);
+  request.constraint = constraints_->make(format);
+  request.sampling.temperature = flags_.sampling.temperature.value_or(0.0f);
+}
+
+GenerationRequest Batch::parse_request(const Json& line) {
   for (const auto& [key, value] : line.items()) {
     const auto known = {"id",    "prompt",     "messages",    "tokens", "system",
-                        "tools", "max_tokens", "temperature", "seed"};
+                        "tools", "max_tokens", "temperature", "seed",   "json_schema"};
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       throw Error(ErrorKind::kInput, "unknown key in a request", key);
     }
@@ -155,6 +171,7 @@ GenerationRequest Batch::parse_request(const Json& line) const {
   request.ignore_eos = flags_.ignore_eos;
   request.logprobs = flags_.logprobs;
   request.prompt_logprobs = flags_.prompt_logprobs;
+  set_format(line, request);
   if (line.contains("max_tokens")) {
     const Json& value = line["max_tokens"];
     if (!value.is_number_integer() || value < 0 || value > (int64_t{1} << 31)) {
@@ -208,6 +225,7 @@ int Batch::run() {
   if (!flags_.tools.empty() && flags_.tool_choice != "none") {
     tools_ = checked_tools(read_json_input(flags_.tools, standard_input_), flags_.tools);
   }
+  format_ = flags_.format.format(standard_input_);
   read_lines();
   int64_t positions = 1;
   for (const GenerationRequest& request : requests_) {

@@ -30,6 +30,15 @@ class HelpStyle : public CLI::Formatter {
     return text;
   }
 
+  std::string make_help(const CLI::App* app, std::string name,
+                        CLI::AppFormatMode mode) const override {
+    const std::string page = Formatter::make_help(app, std::move(name), mode);
+    return CLI::detail::find_and_replace(page, "\n\n\n", "\n\n");
+  }
+  std::string make_description(const CLI::App* app) const override {
+    return app->get_description() + "\n\n";
+  }
+
  private:
   static bool is_twin(const std::string& name, const std::vector<std::string>& names) {
     return name.starts_with("no-") && std::count(names.begin(), names.end(), name.substr(3)) > 0;

@@ -30,6 +30,13 @@ void ModelFlags::add_to(CLI::App& app) {
             "most tokens of prompt and answer (8k = 8192);\ndefault: the model's limit")
       ->transform(count_between(1, int64_t{1} << 31))
       ->group(group);
+  add_value(app, "--weights", weights, "stored|bf16|int8|int4",
+            "linears as the checkpoint has them, or converted\nwhile loading")
+      ->check(CLI::IsMember({"stored", "bf16", "int8", "int4"}))
+      ->group(group);
+  add_value(app, "--lm-head", lm_head, "stored|bf16|int8|int4", "the same for the output head")
+      ->check(CLI::IsMember({"stored", "bf16", "int8", "int4"}))
+      ->group(group);
   add_value(app, "--kv-cache-dtype", kv_cache_dtype, "bf16|f32", "keys and values are kept as")
       ->check(CLI::IsMember({"bf16", "f32"}))
       ->group(group);
@@ -50,6 +57,7 @@ EngineOptions ModelFlags::engine_options() const {
   options.device = device;
   options.threads = threads;
   options.context = context;
+  options.weights = {weight_format_from_name(weights), weight_format_from_name(lm_head)};
   options.kv_cache_dtype = kv_cache_dtype == "f32" ? Dtype::kF32 : Dtype::kBf16;
   options.exact_activations = exact_activations;
   return options;

@@ -20,6 +20,8 @@ struct ModelFlags {
   std::string device = "auto";
   int threads = 0;
   int64_t context = 0;  // 0: the model's own limit
+  std::string weights = "stored";
+  std::string lm_head = "stored";
   std::string kv_cache_dtype = "bf16";
   bool exact_activations = false;
   bool plan = false;

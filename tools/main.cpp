@@ -53,14 +53,20 @@ int run_main(int argc, char** argv) {
   CLI::App app("gemma4 runs Gemma 4 models from their checkpoint directories.", "gemma4");
   use_help_style(app);
   app.footer(std::string(kExamples) + kExitCodesHelp);
-  app.set_version_flag("-V,--version", version_text);
+  app.set_help_flag("-h,--help", "print this page");
+  app.set_version_flag("-V,--version", version_text, "print version, backends and CPU features");
   app.require_subcommand(1);
   const NamedSubcommand subcommands[] = {
       add_subcommand(app, "run", "Answer one prompt, or a batch of them.", make_run),
-      add_subcommand(app, "chat", "Talk with the model.", make_chat)};
+      add_subcommand(app, "chat", "Talk with the model.", make_chat),
+      add_subcommand(app, "quantize", "Write a checkpoint with fewer bits.", make_quantize),
+      add_subcommand(app, "bench", "Measure speed, against the machine's limits.", make_bench)};
   const CLI::App* named = &app;
   try {
-    if (argc < 2) throw CLI::CallForHelp();
+    if (argc < 2) {
+      std::fputs(app.help().c_str(), stderr);
+      return static_cast<int>(ErrorKind::kUsage);
+    }
     app.parse(protect_arguments(argc, argv));
   } catch (const CLI::CallForVersion&) {
     Output().write(version_text());
@@ -68,7 +74,7 @@ int run_main(int argc, char** argv) {
   } catch (const CLI::CallForHelp&) {
     for (const CLI::App* sub : app.get_subcommands()) named = sub;
     Output().write(named->help(named == &app ? "" : "gemma4"));
-    return argc < 2 ? static_cast<int>(ErrorKind::kUsage) : 0;
+    return 0;
   } catch (const CLI::ParseError& error) {
     for (const CLI::App* sub : app.get_subcommands()) named = sub;
     const std::string where = named == &app ? "gemma4" : "gemma4 " + named->get_name();

@@ -36,7 +36,7 @@ class RunCommand : public Subcommand {
   Prompt messages_prompt();
   void print_prompt(const Prompt& prompt);
   int print_memory_plan(const Prompt* prompt);
-  GenerationRequest make_request(const Prompt& prompt) const;
+  GenerationRequest make_request(const Prompt& prompt);
   GenerationResult generate(const GenerationRequest& request);
   void write_answer(const GenerationRequest& request, const GenerationResult& result);
 
@@ -146,7 +146,7 @@ int RunCommand::print_memory_plan(const Prompt* prompt) {
   return 0;
 }
 
-GenerationRequest RunCommand::make_request(const Prompt& prompt) const {
+GenerationRequest RunCommand::make_request(const Prompt& prompt) {
   GenerationRequest request = request_for(prompt, model_);
   request.sampling = flags_.sampling.params(model_.config.generation);
   request.seed = flags_.sampling.seed ? *flags_.sampling.seed : random_seed();
@@ -155,6 +155,14 @@ GenerationRequest RunCommand::make_request(const Prompt& prompt) const {
   request.ignore_eos = flags_.ignore_eos;
   request.logprobs = flags_.logprobs;
   request.prompt_logprobs = flags_.prompt_logprobs;
+  if (flags_.format.any()) {
+    if (model_.tokenizer == nullptr) {
+      throw Error(ErrorKind::kModel, "the form of an answer needs the checkpoint's tokenizer.json");
+    }
+    request.constraint = ConstraintMaker(*model_.tokenizer, request.stop_ids)
+                             .make(flags_.format.format(standard_input_));
+    request.sampling.temperature = flags_.sampling.temperature.value_or(0.0f);
+  }
   return request;
 }
 
@@ -238,6 +246,7 @@ int RunCommand::run() {
   context_.load_ms = engine_->load_ms();
   const GenerationResult result = generate(request);
   if (flags_.output.stats) std::fputs(stats_text(context_.load_ms, {&result, 1}).c_str(), stderr);
+  require_complete(result);
   return exit_code_of(result.finish_reason);
 }
 

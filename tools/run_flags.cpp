@@ -14,6 +14,7 @@ Examples:
   gemma4 run "Why is the sky blue?"
   git diff --staged | gemma4 run -s "Write a commit message." | git commit -F -
   gemma4 run -f notes.txt --think --temperature 0 "Summarise this in three lines."
+  gemma4 run --json-schema invoice.json -f mail.txt | jq .total
   gemma4 run --json --seed 7 "A haiku about rain" | jq -r .text
 
 )";
@@ -52,7 +53,8 @@ void RunFlags::add_to(CLI::App& app) {
   add_value(
       app, "--batch", batch, "FILE",
       "one JSON request a line: \"id\", \"prompt\" or \"messages\"\nor \"tokens\", \"system\", "
-      "\"tools\", \"max_tokens\",\n\"temperature\", \"seed\"; one JSON answer a line, in order")
+      "\"tools\", \"max_tokens\",\n\"temperature\", \"seed\", \"json_schema\"; one JSON answer a "
+      "line, in order")
       ->group(group);
   add_switch(app, "--print-prompt", print_prompt, "print the rendered prompt and its ids, and exit")
       ->group(group);
@@ -72,6 +74,7 @@ void RunFlags::add_to(CLI::App& app) {
   add_value(app, "--prompt-logprobs", prompt_logprobs, "N", "the same for the prompt's tokens")
       ->transform(count_between(0, 1024))
       ->group("Output");
+  format.add_to(app);
   sampling.add_to(app);
   add_switch(app, "--ignore-eos", ignore_eos, "go on after the model has ended its answer")
       ->group("Sampling (defaults: the checkpoint's generation_config.json)");
@@ -80,6 +83,7 @@ void RunFlags::add_to(CLI::App& app) {
 }
 
 void RunFlags::check() const {
+  format.check();
   const bool by_words = !words.empty() || prompt.has_value();
   const bool any_json = json || jsonl;
   const bool no_template = raw || !tokens.empty();
@@ -101,6 +105,9 @@ void RunFlags::check() const {
       {thinking.think, "--think", no_template, "--raw or --tokens"},
       {!thinking.display.empty(), "--thinking", no_template, "--raw or --tokens"},
       {!chat_template.empty(), "--chat-template", no_template, "--raw or --tokens"},
+      {format.any(), "a form of the answer", ignore_eos, "--ignore-eos"},
+      {format.any(), "a form of the answer", extract, "--extract"},
+      {format.any(), "a form of the answer", print_prompt, "--print-prompt"},
       {json, "--json", jsonl, "--jsonl"},
       {any_json, "--json or --jsonl", extract, "--extract"},
       {any_json, "--json or --jsonl", !thinking.display.empty(), "--thinking"},

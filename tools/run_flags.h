@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tools/flags.h"
+#include "tools/output_format.h"
 
 namespace gemma4 {
 
@@ -14,6 +15,7 @@ struct RunFlags {
   SamplingFlags sampling;
   ThinkingFlags thinking;
   OutputFlags output;
+  OutputFormatFlags format;
 
   std::vector<std::string> words;  // positional prompt
   std::optional<std::string> prompt;

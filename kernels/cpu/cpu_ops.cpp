@@ -24,12 +24,14 @@ namespace {
 KernelTable kernels_of_this_cpu(CpuLevel at_most) {
   const CpuFeatures& features = cpu_features();
   if (features.avx512 && at_most >= CpuLevel::kAvx512) {
+    const bool vnni = features.avx512_vnni && at_most >= CpuLevel::kAvx512Vnni;
     return {row_kernels_avx512(), product_kernels_avx512(), attention_kernels_avx512(),
-            tower_kernels_avx512()};
+            tower_kernels_avx512(),
+            vnni ? quant_kernels_avx512vnni() : quant_kernels_avx512()};
   }
   if (features.avx2) {
     return {row_kernels_avx2(), product_kernels_avx2(), attention_kernels_avx2(),
-            tower_kernels_avx2()};
+            tower_kernels_avx2(), quant_kernels_avx2()};
   }
   throw Error(ErrorKind::kResource, "this CPU cannot run the cpu backend", features.brand,
               "it needs AVX2, FMA and F16C; use --device reference or cuda");
@@ -210,9 +212,9 @@ class CpuOps : public Ops {
     }
   }
 
-  void per_layer_embed(const Step& step, Matrix x, const Weight& table, const Weight& projection,
-                       const Vector& norm, float eps, int32_t first_layer, int32_t layer_count,
-                       Matrix out) override {
+  void per_layer_embed(const Step& step, Matrix x, const Weight& table, float table_scale,
+                       const Weight& projection, const Vector& norm, float eps, int32_t first_layer,
+                       int32_t layer_count, Matrix out) override {
     const int64_t width = norm.size;
     const int64_t first = first_layer * width;
     const int64_t cols = layer_count * width;
@@ -224,7 +226,6 @@ class CpuOps : public Ops {
     products_.run(jobs_);
     std::vector<uint8_t> soft(static_cast<size_t>(x.rows), 0);
     for (const int32_t r : step.soft_rows) soft[static_cast<size_t>(r)] = 1;
-    const auto table_scale = static_cast<float>(std::sqrt(static_cast<double>(width)));
     for_rows(x.rows, cols, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const int32_t id = step.tokens[static_cast<size_t>(r)];

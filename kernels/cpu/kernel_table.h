@@ -9,15 +9,12 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/element.h"
+#include "kernels/cpu/quant_kernels.h"
 #include "kernels/cpu/tower_kernels.h"
 
 namespace gemma4::cpu {
 
-/// Scalar types of dense weights and of keys and values.
-enum class Element : uint8_t { kF32, kBf16, kF16 };
-
-/// Largest number of activation rows that the matrix-vector kernels take.
-inline constexpr int kMatvecRows = 8;
 /// Largest number of queries (rows x heads) of an attention tile.
 inline constexpr int kTileQueries = 64;
 /// Keys that an attention tile works on at a time; blocks begin at multiples of it.
@@ -118,6 +115,7 @@ struct KernelTable {
   ProductKernels products;
   AttentionKernels attention;
   TowerKernels towers;
+  QuantKernels quant;
 };
 
 RowKernels row_kernels_avx2();

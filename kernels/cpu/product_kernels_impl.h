@@ -12,29 +12,24 @@ struct Products {
 
   // --- few rows: the weight is streamed once, each sum has one accumulator ------------------------
 
-  /// R rows of the weight with M rows of x. Every sum adds its terms in the same order whatever R
-  /// and M are.
+  /// R rows of the weight, n, n + apart ..., with M rows of x. Every sum adds its terms in the same
+  /// order whatever R and M are.
   template <class T, int M, int R>
-  static void dot_block(const DenseProduct& p, int64_t n) {
+  static void dot_block(const DenseProduct& p, int64_t n, int64_t apart) {
     using Storage = typename T::Storage;
     const Storage* w = static_cast<const Storage*>(p.w) + n * p.ldw;
     V sum[R][M];
     for (int r = 0; r < R; ++r) {
       for (int m = 0; m < M; ++m) sum[r][m] = S::zero();
     }
-    // The hardware's prefetch stops at pages: fetch the following block of rows, or far ahead in
-    // long ones, while this one is used.
-    const int64_t ahead = R * p.ldw * static_cast<int64_t>(sizeof(Storage)) <= kPrefetchBytes
-                              ? R * p.ldw
-                              : kPrefetchBytes / static_cast<int64_t>(sizeof(Storage)) / R;
+    const int64_t stride = apart * p.ldw;
     int64_t i = 0;
     for (; i + S::kLanes <= p.k; i += S::kLanes) {
       V xs[M];
       for (int m = 0; m < M; ++m) xs[m] = S::load(p.x + m * p.ldx + i);
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
-        const Storage* from = w + r * p.ldw + i;
-        __builtin_prefetch(from + ahead);
+        const Storage* from = w + r * stride + i;
         const V weight = load_as<S, T>(from);
         for (int m = 0; m < M; ++m) sum[r][m] = S::fma(weight, xs[m], sum[r][m]);
       }
@@ -43,21 +38,23 @@ struct Products {
       for (int m = 0; m < M; ++m) {
         const V x = S::load_part(p.x + m * p.ldx + i, p.k - i);
         for (int r = 0; r < R; ++r) {
-          sum[r][m] = S::fma(load_part_as<S, T>(w + r * p.ldw + i, p.k - i), x, sum[r][m]);
+          sum[r][m] = S::fma(load_part_as<S, T>(w + r * stride + i, p.k - i), x, sum[r][m]);
         }
       }
     }
     for (int m = 0; m < M; ++m) {
-      for (int r = 0; r < R; ++r) p.out[m * p.ldo + n + r] = S::sum(sum[r][m]);
+      for (int r = 0; r < R; ++r) p.out[m * p.ldo + n + r * apart] = S::sum(sum[r][m]);
     }
   }
 
   template <class T, int M>
   static void matvec_rows(const DenseProduct& p) {
     constexpr int kBlock = M <= 2 ? 4 : (M <= 4 ? S::kLanes / 4 : S::kLanes / 8);
-    int64_t n = 0;
-    for (; n + kBlock <= p.n; n += kBlock) dot_block<T, M, kBlock>(p, n);
-    for (; n < p.n; ++n) dot_block<T, M, 1>(p, n);
+    // The rows of a block are far apart: each is a stream that goes on through the rows that follow,
+    // as the hardware's prefetch likes it.
+    const int64_t apart = p.n / kBlock;
+    for (int64_t n = 0; n < apart; ++n) dot_block<T, M, kBlock>(p, n, apart);
+    for (int64_t n = apart * kBlock; n < p.n; ++n) dot_block<T, M, 1>(p, n, 1);
   }
 
   template <class T, int M = kMatvecRows>
@@ -77,7 +74,7 @@ struct Products {
 
   // --- many rows: packed blocks -------------------------------------------------------------------
 
-  static constexpr int64_t kPrefetchBytes = 16384;
+  static constexpr int64_t kPrefetchBytes = 1024;
   static constexpr int64_t kDepth = 256;    // k at a time: a packed panel of columns stays in L1
   static constexpr int64_t kHeight = 36 * Tile::kRows;  // rows at a time: they stay in L2
 

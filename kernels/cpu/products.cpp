@@ -31,7 +31,7 @@ int64_t element_bytes(Element type) { return type == Element::kF32 ? 4 : 2; }
 /// Rows [first, first + count) of a dense weight and the job's activations.
 DenseProduct dense_product(const ProductJob& job, int64_t first, int64_t count) {
   const Weight& weight = *job.weight;
-  const Element type = element_type(weight.dense, weight.name);
+  const Element type = element_type(weight);
   const auto* data = static_cast<const std::byte*>(weight.dense.data);
   return {job.x,  job.x_stride, job.rows,  data + (job.first + first) * weight.cols *
                                                       element_bytes(type),
@@ -111,8 +111,8 @@ float row_scale(ActivationScheme scheme, float static_scale, const float* x, int
 
 }  // namespace
 
-Element element_type(const Tensor& tensor, const std::string& name) {
-  switch (tensor.dtype) {
+Element element_type(const Weight& weight) {
+  switch (weight.dense.dtype) {
     case Dtype::kF32:
       return Element::kF32;
     case Dtype::kBf16:
@@ -120,14 +120,14 @@ Element element_type(const Tensor& tensor, const std::string& name) {
     case Dtype::kF16:
       return Element::kF16;
     default:
-      throw Error(ErrorKind::kModel, "weight is not of a float type", name,
-                  std::string(dtype_name(tensor.dtype)));
+      throw Error(ErrorKind::kModel, "weight is not of a float type", weight.name,
+                  std::string(dtype_name(weight.dense.dtype)));
   }
 }
 
 void Products::prepare(Weight& weight) const {
   if (!weight.quantized) {
-    element_type(weight.dense, weight.name);
+    element_type(weight);
     return;
   }
   const QuantizedMatrix& q = *weight.quantized;
@@ -152,7 +152,7 @@ void Products::row(const Weight& weight, int64_t index, int64_t first_column, in
     kernels_.rows.widen(whole.data() + first_column, Element::kF32, count, scale, out);
     return;
   }
-  const Element type = element_type(weight.dense, weight.name);
+  const Element type = element_type(weight);
   const auto* data = static_cast<const std::byte*>(weight.dense.data);
   kernels_.rows.widen(data + (index * weight.cols + first_column) * element_bytes(type), type,
                       count, scale, out);
@@ -204,11 +204,11 @@ void Products::run(std::span<const ProductJob> jobs) {
 // --- few rows -------------------------------------------------------------------------------------
 
 int64_t Products::few_bytes(const Activations& a) const {
-  if (a.bits > 0) return (kernels_.quant.few_bytes(a.cols, a.bits) + 63) / 64 * 64;
+  if (a.bits > 0) return kernels_.quant.few_bytes(a.cols, a.bits);
   return a.scheme == ActivationScheme::kNone ? 0 : (a.cols * 4 + 63) / 64 * 64;
 }
 
-void Products::pack_few(const Activations& a, int64_t row, char* packed) const {
+void Products::pack_few(const Activations& a, int64_t row, char* packed) {
   const float* x = a.x + row * a.x_stride;
   if (a.bits == 0) {
     const float scale = row_scale(a.scheme, a.scale, x, a.cols);
@@ -246,7 +246,7 @@ void Products::run_few() {
     const Weight& weight = *few_[i].weight;
     const int64_t row_bytes =
         weight.quantized ? static_cast<int64_t>(weight.quantized->row_bytes)
-                         : weight.cols * element_bytes(element_type(weight.dense, weight.name));
+                         : weight.cols * element_bytes(element_type(weight));
     const int64_t step =
         std::max<int64_t>(16, kPieceBytes / std::max<int64_t>(1, row_bytes) / 16 * 16);
     for (int64_t n = 0; n < few_[i].count; n += step) {

@@ -29,8 +29,8 @@ struct ProductJob {
   int64_t out_stride;
 };
 
-/// Scalar type of a dense tensor. Throws Error(kModel) for one that is none of ours.
-Element element_type(const Tensor& tensor, const std::string& name);
+/// Scalar type of a dense weight. Throws Error(kModel) for one that is none of ours.
+Element element_type(const Weight& weight);
 
 class Products {
  public:
@@ -68,7 +68,7 @@ class Products {
   bool integer(const Weight& weight) const;
   Activations activations_of(const ProductJob& job) const;
   int64_t few_bytes(const Activations& a) const;
-  void pack_few(const Activations& a, int64_t row, char* packed) const;
+  void pack_few(const Activations& a, int64_t row, char* packed);
   void run_few();
   void run_piece(const Piece& piece);
   void run_many(const ProductJob& job);

@@ -1,4 +1,4 @@
-// Kernels for quantised weights, in the table's plain terms (see kernel_table.h).
+// The part of kernel_table.h for quantised weights; its rules apply.
 //
 // Weights are read in place, as checkpoints store them: rows of codes, low bits first. Activations
 // are int8 in groups of kGroup, with a scale each. In a group their order follows the codes: the
@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/element.h"
 
 namespace gemma4::cpu {
 
@@ -45,7 +45,7 @@ struct QuantKernels {
   void (*arrange)(const int8_t* q, int64_t cols, int bits, int8_t* codes, int32_t* offsets);
   /// out[r * ldo + n] for at most kMatvecRows rows of activations in the form of pack_few.
   void (*matvec)(const QuantRows& w, const void* packed, int64_t m, float* out, int64_t ldo);
-  /// Bytes of one row in the form of matvec.
+  /// Bytes of one row in the form of matvec, a multiple of 64.
   int64_t (*few_bytes)(int64_t cols, int bits);
   void (*pack_few)(const int8_t* codes, const float* scales, int64_t cols, int bits, void* packed);
   /// Any number of rows. `scratch`: gemm_scratch() bytes, 64-byte aligned.

@@ -80,9 +80,10 @@ struct QuantProducts {
   }
 
   static int64_t few_bytes(int64_t cols, int bits) {
-    if (bits == 8) return blocks_of<8>(cols) * block_bytes<8>();
-    if (bits == 4) return blocks_of<4>(cols) * block_bytes<4>();
-    return blocks_of<2>(cols) * block_bytes<2>();
+    int64_t bytes = blocks_of<2>(cols) * block_bytes<2>();
+    if (bits == 8) bytes = blocks_of<8>(cols) * block_bytes<8>();
+    if (bits == 4) bytes = blocks_of<4>(cols) * block_bytes<4>();
+    return (bytes + 63) / 64 * 64;
   }
 
   template <int Bits>
@@ -121,6 +122,8 @@ struct QuantProducts {
     if (bits == 2) pack_few_as<2>(codes, scales, cols, to);
   }
 
+  static constexpr int64_t kPrefetchBytes = 1024;
+
   /// No scale inside a row.
   struct PerRow {};
 
@@ -151,27 +154,25 @@ struct QuantProducts {
     }
   }
 
-  /// R rows of weights from row n on; rows past the last are computed as the last, and dropped.
+  /// R rows of weights, n, n + apart ...; rows past the last are computed as the last, and dropped.
   template <int Bits, class Scale, int M, int R>
-  static void dot_rows(const QuantRows& w, int64_t n, const char* x, int64_t x_stride, float* out,
-                       int64_t ldo) {
+  static void dot_rows(const QuantRows& w, int64_t n, int64_t apart, const char* x,
+                       int64_t x_stride, float* out, int64_t ldo) {
     constexpr int kGroups = S::kLanes / Bits;
     V sum[R][M];
     const uint8_t* at[R];
     const Scale* scales[R];
     for (int r = 0; r < R; ++r) {
       for (int m = 0; m < M; ++m) sum[r][m] = S::zero();
-      const int64_t row = n + r < w.rows ? n + r : w.rows - 1;
+      const int64_t row = n + r * apart < w.rows ? n + r * apart : w.rows - 1;
       at[r] = w.codes + row * w.row_bytes;
       scales[r] = static_cast<const Scale*>(w.scales) + row * (w.cols / kGroup);
     }
     const I flip = S::set_bytes(w.signed_codes ? -128 : 0);
     const int64_t bytes = w.cols * Bits / 8;
-    constexpr int64_t kPrefetchBytes = 16384;
-    const int64_t ahead = R * w.row_bytes <= kPrefetchBytes ? R * w.row_bytes : kPrefetchBytes / R;
     int64_t done = 0;
     for (; done + kBytes <= bytes; done += kBytes) {
-      for (int r = 0; r < R; ++r) __builtin_prefetch(at[r] + ahead);
+
       add_block<Bits, Scale, M, R>(at, scales, flip, x, x_stride, sum);
       x += block_bytes<Bits>();
       for (int r = 0; r < R; ++r) at[r] += kBytes, scales[r] += kGroups;
@@ -191,9 +192,9 @@ struct QuantProducts {
       }
       add_block<Bits, Scale, M, R>(at, scales, flip, x, x_stride, sum);
     }
-    for (int r = 0; r < R && n + r < w.rows; ++r) {
-      const float scale = __is_same(Scale, PerRow) ? row_scale(w, n + r) : 1.0f;
-      for (int m = 0; m < M; ++m) out[m * ldo + n + r] = S::sum(sum[r][m]) * scale;
+    for (int64_t r = 0, row = n; r < R && row < w.rows; ++r, row += apart) {
+      const float scale = __is_same(Scale, PerRow) ? row_scale(w, row) : 1.0f;
+      for (int m = 0; m < M; ++m) out[m * ldo + row] = S::sum(sum[r][m]) * scale;
     }
   }
 
@@ -204,22 +205,24 @@ struct QuantProducts {
                                                  : S::load_f16_part(half, 1));
   }
 
-  /// The rows of activations go in fours, twos and ones over a block of weights that is then in
-  /// the first cache.
+  /// Four rows of weights at a time, far apart: each is a stream that goes on through the rows that
+  /// follow, as the hardware's prefetch likes it. The rows of activations go in fours, twos and
+  /// ones over weights that are then in the first cache.
   template <int Bits, class Scale>
   static void matvec_as(const QuantRows& w, const char* packed, int64_t m, float* out,
                         int64_t ldo) {
     constexpr int R = 4;
     const int64_t stride = few_bytes(w.cols, Bits);
-    for (int64_t n = 0; n < w.rows; n += R) {
+    const int64_t apart = (w.rows + R - 1) / R;
+    for (int64_t n = 0; n < apart; ++n) {
       int64_t r = 0;
       for (; r + 4 <= m; r += 4) {
-        dot_rows<Bits, Scale, 4, R>(w, n, packed + r * stride, stride, out + r * ldo, ldo);
+        dot_rows<Bits, Scale, 4, R>(w, n, apart, packed + r * stride, stride, out + r * ldo, ldo);
       }
       for (; r + 2 <= m; r += 2) {
-        dot_rows<Bits, Scale, 2, R>(w, n, packed + r * stride, stride, out + r * ldo, ldo);
+        dot_rows<Bits, Scale, 2, R>(w, n, apart, packed + r * stride, stride, out + r * ldo, ldo);
       }
-      if (r < m) dot_rows<Bits, Scale, 1, R>(w, n, packed + r * stride, stride, out + r * ldo, ldo);
+      if (r < m) dot_rows<Bits, Scale, 1, R>(w, n, apart, packed + r * stride, stride, out + r * ldo, ldo);
     }
   }
 

@@ -315,12 +315,11 @@ class ReferenceOps : public Ops {
     }
   }
 
-  void per_layer_embed(const Step& step, Matrix x, const Weight& table, const Weight& projection,
-                       const Vector& norm, float eps, int32_t first_layer, int32_t layer_count,
-                       Matrix out) override {
+  void per_layer_embed(const Step& step, Matrix x, const Weight& table, float table_scale,
+                       const Weight& projection, const Vector& norm, float eps, int32_t first_layer,
+                       int32_t layer_count, Matrix out) override {
     const int64_t width = norm.size;
     const double shrink = 1.0 / std::sqrt(static_cast<double>(x.cols));
-    const double table_scale = std::sqrt(static_cast<double>(width));
     std::vector<float> looked_up(static_cast<size_t>(table.cols));
     std::vector<float> projected(static_cast<size_t>(projection.rows));
     for (int64_t r = 0; r < x.rows; ++r) {

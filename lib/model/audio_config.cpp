@@ -50,6 +50,7 @@ std::optional<AudioTowerConfig> parse_audio_tower_config(const Json& config) {
   if (audio.integer("attention_context_right", 0, kMaxSize) != 0) {
     audio.fail("attention_context_right", "must be 0");
   }
+  out.constants_dtype = config_dtype(top, audio);
   out.residual_weight = positive(audio, "residual_weight");
   out.logit_cap = positive(audio, "attention_logit_cap");
   out.rms_norm_eps = positive(audio, "rms_norm_eps");

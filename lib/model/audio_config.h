@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "lib/base/tensor.h"
 #include "lib/io/json.h"
 
 namespace gemma4 {
@@ -23,6 +24,7 @@ struct AudioTowerConfig {
   /// Keys that a frame sees: itself and those just before it. The checkpoints' context of 13 is
   /// read as 12 keys; public implementations differ (spec 0.3), so 13 may be tried.
   int32_t left_keys = 0;
+  Dtype constants_dtype = Dtype::kBf16;  // of the relative positions' frequencies
   float residual_weight = 0.0f;
   float logit_cap = 0.0f;
   float rms_norm_eps = 0.0f;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "lib/base/error.h"
+#include "lib/model/config_reader.h"
 
 namespace gemma4 {
 namespace {
@@ -12,14 +13,18 @@ namespace {
 constexpr int64_t kBatchTokens = 1500;  // clips are taken together up to this many soft tokens
 const std::string kPrefix = "model.audio_tower.";
 
-// Row `distance` of the sinusoidal table (4.7): sines, then cosines.
-std::vector<float> relative_positions(int64_t distances, int64_t hidden) {
+// Row `distance` of the sinusoidal table (4.7): sines, then cosines. The official implementation
+// makes the frequencies while constants have the config's dtype: exponent and result are rounded.
+std::vector<float> relative_positions(int64_t distances, int64_t hidden, Dtype dtype) {
   const int64_t half = hidden / 2;
   const double step = std::log(10000.0) / static_cast<double>(half - 1);
   std::vector<float> table(static_cast<size_t>(distances * hidden));
   for (int64_t distance = 0; distance < distances; ++distance) {
     for (int64_t i = 0; i < half; ++i) {
-      const double angle = static_cast<double>(distance) * std::exp(-static_cast<double>(i) * step);
+      const float exponent =
+          round_to_dtype(static_cast<float>(-static_cast<double>(i) * step), dtype);
+      const float frequency = round_to_dtype(std::exp(exponent), dtype);
+      const double angle = static_cast<double>(distance) * frequency;
       float* row = table.data() + distance * hidden;
       row[i] = static_cast<float>(std::sin(angle));
       row[half + i] = static_cast<float>(std::cos(angle));
@@ -77,30 +82,29 @@ ConformerEncoder::ConformerEncoder(TensorSource& source, const AudioTowerConfig&
 }
 
 // The file has [out, in, time, frequency]; the operation wants the input channel innermost.
-ConformerEncoder::Stage ConformerEncoder::load_stage(TensorSource& source,
-                                                     const std::string& prefix, int64_t in_channels,
-                                                     int64_t out_channels) const {
+Subsampling ConformerEncoder::load_stage(TensorSource& source, const std::string& prefix,
+                                         int64_t in_channels, int64_t out_channels) const {
   const std::vector<float> stored =
       load_floats(source, ops_, prefix + "conv.weight", {out_channels, in_channels, 3, 3});
-  Stage stage;
-  stage.weight.resize(stored.size());
+  auto kernel = std::make_shared<std::vector<float>>(stored.size());
   for (int64_t o = 0; o < out_channels; ++o) {
     for (int64_t c = 0; c < in_channels; ++c) {
       for (int64_t tap = 0; tap < 9; ++tap) {
-        stage.weight[static_cast<size_t>((o * 9 + tap) * in_channels + c)] =
+        (*kernel)[static_cast<size_t>((o * 9 + tap) * in_channels + c)] =
             stored[static_cast<size_t>((o * in_channels + c) * 9 + tap)];
       }
     }
   }
-  Subsampling& out = stage.subsampling;
-  out.channels = static_cast<int32_t>(in_channels);
-  out.weight.name = prefix + "conv.weight";
-  out.weight.rows = out_channels;
-  out.weight.cols = 9 * in_channels;
-  out.weight.dense = {stage.weight.data(), Dtype::kF32, {out_channels, 9 * in_channels}};
-  ops_.prepare(out.weight);
-  out.norm = source.vector(prefix + "norm.weight", out_channels);
-  out.eps = config_.rms_norm_eps;
+  Subsampling stage;
+  stage.channels = static_cast<int32_t>(in_channels);
+  stage.weight.name = prefix + "conv.weight";
+  stage.weight.rows = out_channels;
+  stage.weight.cols = 9 * in_channels;
+  stage.weight.dense = {kernel->data(), Dtype::kF32, {out_channels, 9 * in_channels}};
+  stage.weight.owner = std::move(kernel);
+  ops_.prepare(stage.weight);
+  stage.norm = source.vector(prefix + "norm.weight", out_channels);
+  stage.eps = config_.rms_norm_eps;
   return stage;
 }
 
@@ -164,7 +168,7 @@ RelativeAttention ConformerEncoder::load_attention(TensorSource& source,
   Weight relative_k_proj = source.matrix(prefix + "relative_k_proj", d, d);
   ops_.prepare(relative_k_proj);
   Workspace memory(ops_);
-  const std::vector<float> table = relative_positions(distances, d);
+  const std::vector<float> table = relative_positions(distances, d, config_.constants_dtype);
   const Matrix positions = memory.matrix(distances, d, table.data());
   const Matrix keys = memory.matrix(distances, d);
   const LinearTarget target{&relative_k_proj, keys};
@@ -236,10 +240,9 @@ void ConformerEncoder::subsample(Batch& batch, std::span<const AudioInput> clips
     const int64_t frames = batch.frames[i];
     const Matrix mel = memory.matrix(frames, kMelBins, clips[i].features.data());
     const Matrix halved = memory.matrix((frames + 1) / 2, kMelBins / 2 * config_.conv_channels[0]);
-    ops_.subsample(mel, stages_[0].subsampling, halved);
+    ops_.subsample(mel, stages_[0], halved);
     const RowSpan rows = batch.clips[i];
-    ops_.subsample(halved, stages_[1].subsampling,
-                   rows_of(flat, rows.begin, rows.end - rows.begin));
+    ops_.subsample(halved, stages_[1], rows_of(flat, rows.begin, rows.end - rows.begin));
   }
   const LinearTarget target{&input_proj_, batch.x};
   ops_.linear(flat, {&target, 1});

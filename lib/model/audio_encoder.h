@@ -46,15 +46,11 @@ class ConformerEncoder : public AudioEncoder {
     ClippedLinear linear_start, linear_end;
     LightConv conv;
   };
-  struct Stage {
-    Subsampling subsampling;
-    std::vector<float> weight;  // what subsampling.weight points to
-  };
   // Activations of clips that go through the tower together.
   struct Batch;
 
-  Stage load_stage(TensorSource& source, const std::string& prefix, int64_t in_channels,
-                   int64_t out_channels) const;
+  Subsampling load_stage(TensorSource& source, const std::string& prefix, int64_t in_channels,
+                         int64_t out_channels) const;
   Layer load_layer(TensorSource& source, const std::string& prefix) const;
   FeedForward load_feed_forward(TensorSource& source, const std::string& prefix) const;
   RelativeAttention load_attention(TensorSource& source, const std::string& prefix) const;
@@ -69,7 +65,7 @@ class ConformerEncoder : public AudioEncoder {
 
   Ops& ops_;
   AudioTowerConfig config_;
-  Stage stages_[2];
+  Subsampling stages_[2];
   Weight input_proj_;  // [hidden, kMelBins / 4 * channels of the second stage]
   std::vector<Layer> layers_;
   ClippedLinear output_proj_;  // [output_size, hidden], plain, with a bias

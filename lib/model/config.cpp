@@ -4,7 +4,6 @@
 #include <cmath>
 #include <set>
 
-#include "lib/base/scalar_types.h"
 #include "lib/model/config_reader.h"
 
 namespace gemma4 {
@@ -121,23 +120,6 @@ RopeConfig parse_rope(const ConfigReader& text, const char* kind) {
   return out;
 }
 
-// sqrt(hidden_size) in the dtype that the config names (ruling 3).
-float embedding_scale(const ConfigReader& top, const ConfigReader& text, int32_t hidden_size) {
-  std::string dtype = "bfloat16";
-  if (text.has("dtype")) {
-    dtype = text.text("dtype");
-  } else if (top.has("dtype")) {
-    dtype = top.text("dtype");
-  } else if (top.has("torch_dtype")) {
-    dtype = top.text("torch_dtype");
-  }
-  const float scale = static_cast<float>(std::sqrt(static_cast<double>(hidden_size)));
-  if (dtype == "bfloat16") return round_to_bf16(scale);
-  if (dtype == "float16") return to_float(to_f16(scale));
-  if (dtype == "float32") return scale;
-  top.fail("dtype", "\"" + dtype + "\" is not supported");
-}
-
 void parse_experts(const ConfigReader& text, TextConfig& out) {
   if (!text.boolean_or("enable_moe_block", false)) return;
   out.num_experts = static_cast<int32_t>(text.integer("num_experts", 1, 65536));
@@ -184,7 +166,10 @@ TextConfig parse_text(const ConfigReader& top, const ConfigReader& text) {
   }
   out.rope[static_cast<size_t>(LayerKind::kSliding)] = parse_rope(text, "sliding_attention");
   out.rope[static_cast<size_t>(LayerKind::kFull)] = parse_rope(text, "full_attention");
-  out.embedding_scale = embedding_scale(top, text, out.hidden_size);
+  // Ruling 3: these scales have the dtype that the config names.
+  const Dtype dtype = config_dtype(top, text);
+  out.embedding_scale = round_to_dtype(std::sqrt(static_cast<float>(out.hidden_size)), dtype);
+  out.per_layer_scale = round_to_dtype(std::sqrt(static_cast<float>(out.per_layer_width)), dtype);
   return out;
 }
 

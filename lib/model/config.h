@@ -42,6 +42,7 @@ struct TextConfig {
   float final_logit_softcapping = 0.0f;  // 0: none
   float embedding_scale = 0.0f;          // sqrt(hidden_size), rounded to the config's dtype
   int32_t per_layer_width = 0;           // 0: no per-layer embeddings
+  float per_layer_scale = 0.0f;          // sqrt(per_layer_width), rounded likewise
   int32_t per_layer_vocab_size = 0;
   int32_t num_experts = 0;  // 0: no experts
   int32_t experts_per_token = 0;

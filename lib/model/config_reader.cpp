@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "lib/base/scalar_types.h"
+
 namespace gemma4 {
 
 ConfigReader::ConfigReader(const Json& object, std::string path)
@@ -70,6 +72,21 @@ std::string ConfigReader::text(const char* key) const {
 
 std::string ConfigReader::text_or(const char* key, const std::string& fallback) const {
   return has(key) ? text(key) : fallback;
+}
+
+Dtype config_dtype(const ConfigReader& top, const ConfigReader& part) {
+  std::string name = top.text_or("torch_dtype", "bfloat16");
+  name = part.text_or("dtype", top.text_or("dtype", name));
+  if (name == "bfloat16") return Dtype::kBf16;
+  if (name == "float16") return Dtype::kF16;
+  if (name == "float32") return Dtype::kF32;
+  (part.has("dtype") ? part : top).fail("dtype", "\"" + name + "\" is not supported");
+}
+
+float round_to_dtype(float value, Dtype dtype) {
+  if (dtype == Dtype::kBf16) return round_to_bf16(value);
+  if (dtype == Dtype::kF16) return to_float(to_f16(value));
+  return value;
 }
 
 }  // namespace gemma4

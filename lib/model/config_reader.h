@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "lib/base/tensor.h"
 #include "lib/io/json.h"
 
 namespace gemma4 {
@@ -36,5 +37,12 @@ class ConfigReader {
   const Json* object_;
   std::string path_;
 };
+
+/// The dtype that the config names for `part` of the model: its own "dtype", else that of the
+/// whole, else bfloat16. One of kF32, kBf16 and kF16; an error for others.
+Dtype config_dtype(const ConfigReader& top, const ConfigReader& part);
+
+/// A number as a constant of that dtype has it.
+float round_to_dtype(float value, Dtype dtype);
 
 }  // namespace gemma4

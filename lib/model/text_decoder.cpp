@@ -130,7 +130,7 @@ TextDecoder::Stream TextDecoder::start(Step& step, std::span<const int32_t> want
   if (width > 0) {
     s.inputs = inputs_.first(rows);
     s.inputs.cols = int64_t{width} * input_layers;
-    ops_.per_layer_embed(step, s.x, weights_.embed_tokens_per_layer,
+    ops_.per_layer_embed(step, s.x, weights_.embed_tokens_per_layer, config_.per_layer_scale,
                          weights_.per_layer_model_projection, weights_.per_layer_projection_norm,
                          config_.rms_norm_eps, 0, input_layers, s.inputs);
     show("per_layer_inputs", -1, s.inputs);
@@ -140,7 +140,7 @@ TextDecoder::Stream TextDecoder::start(Step& step, std::span<const int32_t> want
     Matrix inputs = tail_inputs_.first(tail.rows());
     inputs.cols = int64_t{width} * (config_.num_layers() - last_kv_layer_);
     ops_.gather_rows(s.x, wanted, embedded);
-    ops_.per_layer_embed(tail, embedded, weights_.embed_tokens_per_layer,
+    ops_.per_layer_embed(tail, embedded, weights_.embed_tokens_per_layer, config_.per_layer_scale,
                          weights_.per_layer_model_projection, weights_.per_layer_projection_norm,
                          config_.rms_norm_eps, last_kv_layer_,
                          config_.num_layers() - last_kv_layer_, inputs);

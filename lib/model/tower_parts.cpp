@@ -6,7 +6,16 @@
 namespace gemma4 {
 namespace {
 
-// Bounds are scalars; some exports give them one dimension.
+const Tensor& take_floats(TensorSource& source, const std::string& name,
+                          const std::vector<int64_t>& shape) {
+  const Tensor& tensor = source.take(name, shape);
+  if (tensor.dtype != Dtype::kF32 && tensor.dtype != Dtype::kBf16 && tensor.dtype != Dtype::kF16) {
+    throw Error(ErrorKind::kModel, "tensor has dtype " + std::string(dtype_name(tensor.dtype)),
+                name, "F32, BF16 or F16 is expected");
+  }
+  return tensor;
+}
+
 float load_bound(TensorSource& source, Ops& ops, const std::string& name) {
   if (!source.has(name)) {
     throw Error(ErrorKind::kModel, "tensor is missing", name,
@@ -19,11 +28,7 @@ float load_bound(TensorSource& source, Ops& ops, const std::string& name) {
 
 std::vector<float> load_floats(TensorSource& source, Ops& ops, const std::string& name,
                                const std::vector<int64_t>& shape) {
-  const Tensor& tensor = source.take(name, shape);
-  if (tensor.dtype != Dtype::kF32 && tensor.dtype != Dtype::kBf16 && tensor.dtype != Dtype::kF16) {
-    throw Error(ErrorKind::kModel, "tensor has dtype " + std::string(dtype_name(tensor.dtype)),
-                name, "F32, BF16 or F16 is expected");
-  }
+  const Tensor& tensor = take_floats(source, name, shape);
   std::vector<float> values(static_cast<size_t>(tensor.elements()));
   ops.copy_to_host(values.data(), ops.upload(tensor).data, values.size() * sizeof(float));
   return values;
@@ -57,7 +62,7 @@ Weight load_table(TensorSource& source, Ops& ops, const std::string& name,
                   const std::vector<int64_t>& shape, int64_t rows, int64_t cols) {
   Weight table;
   table.name = name;
-  table.dense = source.take(name, shape);
+  table.dense = take_floats(source, name, shape);
   table.rows = rows;
   table.cols = cols;
   ops.prepare(table);

@@ -42,10 +42,17 @@ std::optional<size_t> BoundedRegex::search(std::string_view name) const {
 
 ModulePattern::ModulePattern(std::string text, std::string_view origin, ErrorKind kind)
     : text_(std::move(text)) {
-  if (text_.starts_with("re:")) regex_.emplace(text_.substr(3), origin, kind);
+  if (!text_.starts_with("re:")) return;
+  regex_.emplace(text_.substr(3), origin, kind);
+  const std::string_view pattern = std::string_view(text_).substr(3);
+  if (pattern.size() > 4 && pattern.starts_with(".*") && pattern.ends_with(".*")) {
+    const std::string_view inner = pattern.substr(2, pattern.size() - 4);
+    if (regex_escaped(inner) == inner) contained_ = inner;
+  }
 }
 
 bool ModulePattern::matches(std::string_view module) const {
+  if (!contained_.empty()) return module.find(contained_) != std::string_view::npos;
   return regex_ ? regex_->matches_start(module) : module == text_;
 }
 

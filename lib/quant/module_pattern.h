@@ -40,6 +40,7 @@ class ModulePattern {
  private:
   std::string text_;
   std::optional<BoundedRegex> regex_;
+  std::string contained_;  // of "re:.*name.*", by far the most frequent kind: what to look for
 };
 
 /// `text` with every character that means something in a regular expression escaped.

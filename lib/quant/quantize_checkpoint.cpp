@@ -111,9 +111,8 @@ class Converter {
       } else {
         write_quantized(*unit.matrix, writer);
       }
-      const bool last_of_tensor =
-          unit.tensor->matrices.empty() || unit.matrix == &unit.tensor->matrices.back();
-      if (last_of_tensor) source_.release(unit.tensor->source);
+      // At once, since an embedding or a stack of experts may be gigabytes.
+      source_.release(unit.tensor->source);
     }
     writer.commit();
   }
@@ -125,6 +124,7 @@ class Converter {
       const auto part = rest.first(std::min(rest.size(), kCopyBytes));
       writer.write(tensor.source, part);
       rest = rest.subspan(part.size());
+      source_.release(tensor.source);
       // The tied embedding is counted when it is quantised.
       if (tensor.matrices.empty()) advance(part.size(), tensor.source);
     }

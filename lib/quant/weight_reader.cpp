@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <optional>
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
@@ -128,6 +127,7 @@ StoredMatrix WeightReader::read(const std::string& module, int64_t rows, int64_t
   if ((plain != nullptr) + (packed != nullptr) + (embedding != nullptr) > 1) {
     fail("module has its weight in two formats", module);
   }
+  const Scheme scheme = config_.scheme_for(module);
   auto matrix = std::make_shared<QuantizedMatrix>();
   matrix->rows = rows;
   matrix->cols = cols;
@@ -138,17 +138,18 @@ StoredMatrix WeightReader::read(const std::string& module, int64_t rows, int64_t
     }
     const std::string stem = embedding != nullptr ? ".embedding" : ".weight";
     const std::string codes = embedding != nullptr ? ".embedding_quantized" : ".weight";
-    read_gemma(module + codes, module + stem + "_scale", config_.scheme_for(module)->bits, *matrix);
-    read_activation_scales(module, ".input_activation_scale", ".output_activation_scale", *matrix);
+    read_gemma(module + codes, module + stem + "_scale", scheme->bits, *matrix);
+    read_activation_scales(module, scheme, ".input_activation_scale", ".output_activation_scale",
+                           *matrix);
     return {{}, matrix};
   }
   if (packed != nullptr) {
-    read_packed(module, *matrix);
+    read_packed(module, scheme, *matrix);
     return {{}, matrix};
   }
   const Tensor& weight = require(module + ".weight");
   if (weight.dtype == Dtype::kI8) {
-    read_int8(module, *matrix);
+    read_int8(module, scheme, *matrix);
     return {{}, matrix};
   }
   if (!is_float(weight.dtype)) {
@@ -158,7 +159,7 @@ StoredMatrix WeightReader::read(const std::string& module, int64_t rows, int64_t
          module + ".weight", "F32, BF16, F16, and int 2, 4 and 8 bits are");
   }
   require_tensor(weight, module + ".weight", weight.dtype, {rows, cols});
-  if (config_.method() == QuantMethod::kCompressedTensors && config_.scheme_for(module)) {
+  if (config_.method() == QuantMethod::kCompressedTensors && scheme) {
     warn_once("says that " + module + " is quantised, but it is not");
   }
   if (find_(module + ".weight_scale") != nullptr) {
@@ -167,7 +168,8 @@ StoredMatrix WeightReader::read(const std::string& module, int64_t rows, int64_t
   return {weight, nullptr};
 }
 
-void WeightReader::read_packed(const std::string& module, QuantizedMatrix& matrix) {
+void WeightReader::read_packed(const std::string& module, const Scheme& scheme,
+                               QuantizedMatrix& matrix) {
   const std::string name = module + ".weight_packed";
   const Tensor& packed = require(name);
   if (packed.dtype == Dtype::kU8) {
@@ -186,7 +188,6 @@ void WeightReader::read_packed(const std::string& module, QuantizedMatrix& matri
   }
 
   // The width of the packed words tells the bits.
-  const auto scheme = config_.scheme_for(module);
   const auto words_for = [&](int bits) { return divide_up(matrix.cols * bits, 32); };
   if (scheme) {
     matrix.bits = scheme->bits;
@@ -207,14 +208,14 @@ void WeightReader::read_packed(const std::string& module, QuantizedMatrix& matri
   const std::string scale_name = module + ".weight_scale";
   attach_scales(require(scale_name), scale_name, scheme ? scheme->group_size : kUnknownGroupSize,
                 matrix);
-  read_zero_points(module, matrix);
+  read_zero_points(module, scheme, matrix);
   check_group_index(module, matrix);
-  read_activation_scales(module, ".input_scale", ".output_scale", matrix);
+  read_activation_scales(module, scheme, ".input_scale", ".output_scale", matrix);
 }
 
-void WeightReader::read_int8(const std::string& module, QuantizedMatrix& matrix) {
+void WeightReader::read_int8(const std::string& module, const Scheme& scheme,
+                             QuantizedMatrix& matrix) {
   const std::string name = module + ".weight";
-  const auto scheme = config_.scheme_for(module);
   if (!scheme) {
     warn_once("does not say how " + module + " is quantised");
   } else if (scheme->bits != 8) {
@@ -229,9 +230,9 @@ void WeightReader::read_int8(const std::string& module, QuantizedMatrix& matrix)
   const std::string scale_name = module + ".weight_scale";
   attach_scales(require(scale_name), scale_name, scheme ? scheme->group_size : kUnknownGroupSize,
                 matrix);
-  read_zero_points(module, matrix);
+  read_zero_points(module, scheme, matrix);
   check_group_index(module, matrix);
-  read_activation_scales(module, ".input_scale", ".output_scale", matrix);
+  read_activation_scales(module, scheme, ".input_scale", ".output_scale", matrix);
 }
 
 void WeightReader::read_gemma(const std::string& codes, const std::string& scales, int bits,
@@ -253,10 +254,10 @@ void WeightReader::read_gemma(const std::string& codes, const std::string& scale
   attach_scales(require(scales), scales, kUnknownGroupSize, matrix);
 }
 
-void WeightReader::read_zero_points(const std::string& module, QuantizedMatrix& matrix) const {
+void WeightReader::read_zero_points(const std::string& module, const Scheme& scheme,
+                                    QuantizedMatrix& matrix) const {
   const std::string name = module + ".weight_zero_point";
   const Tensor* tensor = find_(name);
-  const auto scheme = config_.scheme_for(module);
   if (scheme && scheme->symmetric != (tensor == nullptr)) {
     fail(tensor == nullptr ? "tensor is missing, though config.json says symmetric false"
                            : "zero points, though config.json says symmetric",
@@ -297,10 +298,9 @@ void WeightReader::check_group_index(const std::string& module,
   }
 }
 
-void WeightReader::read_activation_scales(const std::string& module, const std::string& input,
-                                          const std::string& output,
+void WeightReader::read_activation_scales(const std::string& module, const Scheme& scheme,
+                                          const std::string& input, const std::string& output,
                                           QuantizedMatrix& matrix) const {
-  const auto scheme = config_.scheme_for(module);
   const ActivationScheme wanted = scheme ? scheme->activation : ActivationScheme::kNone;
   for (const char* suffix : {".input_zero_point", ".output_zero_point"}) {
     if (find_(module + suffix) != nullptr) {

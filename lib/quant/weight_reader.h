@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -48,14 +49,18 @@ class WeightReader {
   bool has(const std::string& module) const;
 
  private:
+  using Scheme = std::optional<ModuleScheme>;  // what config.json says of a module
+
   const Tensor& require(const std::string& name) const;
-  void read_packed(const std::string& module, QuantizedMatrix& matrix);
-  void read_int8(const std::string& module, QuantizedMatrix& matrix);
+  void read_packed(const std::string& module, const Scheme& scheme, QuantizedMatrix& matrix);
+  void read_int8(const std::string& module, const Scheme& scheme, QuantizedMatrix& matrix);
   void read_gemma(const std::string& codes, const std::string& scales, int bits,
                   QuantizedMatrix& matrix) const;
-  void read_zero_points(const std::string& module, QuantizedMatrix& matrix) const;
-  void read_activation_scales(const std::string& module, const std::string& input,
-                              const std::string& output, QuantizedMatrix& matrix) const;
+  void read_zero_points(const std::string& module, const Scheme& scheme,
+                        QuantizedMatrix& matrix) const;
+  void read_activation_scales(const std::string& module, const Scheme& scheme,
+                              const std::string& input, const std::string& output,
+                              QuantizedMatrix& matrix) const;
   void check_group_index(const std::string& module, const QuantizedMatrix& matrix) const;
 
   /// config.json and the tensors disagree on what is quantised: the tensors decide.

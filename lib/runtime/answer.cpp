@@ -33,10 +33,25 @@ Answer::Answer(size_t index, const GenerationRequest& request, const Tokenizer* 
   } else {
     plain_.emplace(*tokenizer);
   }
+  if (request.constraint) {
+    constraint_.emplace(request.constraint, *tokenizer, request.parser.thinking,
+                        request.parser.in_reasoning);
+  }
+}
+
+std::span<const uint64_t> Answer::allowed() {
+  return constraint_ ? constraint_->allowed() : std::span<const uint64_t>{};
+}
+
+std::optional<TokenId> Answer::forced_token() {
+  // A forced token has no row of logits to report from.
+  if (!constraint_ || ended_ || request_.logprobs) return std::nullopt;
+  return constraint_->forced_token();
 }
 
 void Answer::push(TokenId token, std::optional<TokenLogprob> logprob, int64_t room) {
   ++result_.completion_tokens;
+  if (constraint_) constraint_->accept(token);
   const bool is_stop = !request_.ignore_eos &&
                        std::find(request_.stop_ids.begin(), request_.stop_ids.end(), token) !=
                            request_.stop_ids.end();
@@ -82,6 +97,7 @@ void Answer::emit_content(std::string text) {
 void Answer::end(FinishReason reason) {
   if (ended_) return;
   ended_ = true;
+  if (constraint_) result_.complete = constraint_->complete();
   if (parser_) {
     emit(parser_->finish());
     result_.output = parser_->result();

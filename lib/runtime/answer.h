@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 
+#include "lib/runtime/answer_constraint.h"
 #include "lib/runtime/generation.h"
 #include "lib/runtime/stop_matcher.h"
 
@@ -22,6 +23,10 @@ class Answer {
   void end(FinishReason reason);
 
   bool ended() const { return ended_; }
+  /// The mask for the next token (SampleRow::allowed); empty: every token is allowed.
+  std::span<const uint64_t> allowed();
+  /// The one token that must follow, if that is known without the model.
+  std::optional<TokenId> forced_token();
   /// Ids so far that count for penalties and logprobs.
   std::span<const TokenId> ids() const { return result_.token_ids; }
   GenerationResult& result() { return result_; }
@@ -37,6 +42,7 @@ class Answer {
   std::optional<OutputParser> parser_;
   std::optional<StreamDecoder> plain_;
   std::string plain_text_;
+  std::optional<AnswerConstraint> constraint_;
   StopMatcher stop_;
   GenerationResult result_;
   bool ended_ = false;

@@ -48,7 +48,8 @@ struct BatchRunner::Active {
   std::vector<TokenId> distinct_prompt;  // for the repetition penalty
   size_t fed = 0;                        // prompt tokens whose keys and values are stored
   size_t feeding = 0;                    // tokens in the step under way
-  TokenId next = 0;                      // the token to decode, once the prompt is done
+  /// Once the prompt is done: the token to decode, and those that a grammar forces after it.
+  std::vector<TokenId> next;
   Clock::time_point started = Clock::now();
   Clock::time_point first_token;
 
@@ -137,8 +138,8 @@ std::vector<BatchRunner::Row> BatchRunner::compose(std::vector<Segment>& segment
   for (const auto& active : active_) {
     active->feeding = 0;
     if (active->prefilling()) continue;
-    want(row, {active.get(), true, -1});
-    add(*active, {&active->next, 1});
+    want(row + static_cast<int32_t>(active->next.size()) - 1, {active.get(), true, -1});
+    add(*active, active->next);
   }
   int64_t budget = context_.max_chunk;
   for (const auto& active : active_) {
@@ -226,12 +227,13 @@ void BatchRunner::use_logits(Matrix hidden, std::span<const Row> rows) {
 void BatchRunner::sample(Matrix logits, std::span<const Row> rows) {
   std::vector<SampleRow> how;
   for (const Row& row : rows) {
-    const Active& active = *row.active;
+    Active& active = *row.active;
     SampleRow one;
     one.params = active.request.sampling;
     one.prompt_ids = active.distinct_prompt;
     one.output_ids = active.answer.ids();
     one.suppressed = context_.config.generation.suppress_tokens;
+    one.allowed = active.answer.allowed();
     one.random = uniform(active.request.seed, active.answer.ids().size());
     how.push_back(one);
   }
@@ -240,7 +242,7 @@ void BatchRunner::sample(Matrix logits, std::span<const Row> rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
     Active& active = *rows[i].active;
     GenerationResult& result = active.answer.result();
-    active.next = tokens[i];
+    active.next = {tokens[i]};
     std::optional<TokenLogprob> logprob;
     if (active.request.logprobs) {
       context_.ops.copy_to_host(host_row_.data(), logits.row(static_cast<int64_t>(i)),
@@ -252,9 +254,15 @@ void BatchRunner::sample(Matrix logits, std::span<const Row> rows) {
       result.ttft_ms = ms_since(active.started);
     }
     result.decode_ms = ms_since(active.first_token);
-    // The token itself takes a position before another can follow it.
-    active.answer.push(tokens[i], std::move(logprob),
-                       context_.context - active.session->cached_tokens() - 1);
+    // Each token takes a position before another can follow it.
+    int64_t room = context_.context - active.session->cached_tokens() - 1;
+    active.answer.push(tokens[i], std::move(logprob), room);
+    while (static_cast<int64_t>(active.next.size()) < kMaxTokensAtOnce) {
+      const std::optional<TokenId> forced = active.answer.forced_token();
+      if (!forced) break;
+      active.next.push_back(*forced);
+      active.answer.push(*forced, std::nullopt, --room);
+    }
   }
 }
 

@@ -16,6 +16,9 @@
 
 namespace gemma4 {
 
+/// Most tokens of one answer in one step.
+inline constexpr int64_t kMaxTokensAtOnce = 8;
+
 /// What a runner works with; all outlive it.
 struct RunnerContext {
   Ops& ops;

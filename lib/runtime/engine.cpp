@@ -42,11 +42,11 @@ class LoadedEngine : public Engine {
                    : config_.text.max_position_embeddings;
     max_chunk_ = std::min(options.max_chunk, context_);
     decoder_ = std::make_unique<TextDecoder>(*ops_, config_.text, std::move(weights),
-                                             max_chunk_ + options.max_sequences);
-    cache_ =
-        std::make_unique<KvCache>(*ops_, config_.text,
-                                  KvCacheOptions{options.kv_cache_dtype, options.max_sequences,
-                                                 context_ * options.max_sequences, max_chunk_});
+                                             max_chunk_ + options.max_sequences * kMaxTokensAtOnce);
+    cache_ = std::make_unique<KvCache>(
+        *ops_, config_.text,
+        KvCacheOptions{options.kv_cache_dtype, options.max_sequences,
+                       context_ * options.max_sequences, std::max(max_chunk_, kMaxTokensAtOnce)});
     load_ms_ = now_ms() - started;
   }
 
@@ -102,6 +102,9 @@ class LoadedEngine : public Engine {
                   std::to_string(length) + " tokens, context " + std::to_string(context_),
                   model_limit ? "this is the model's limit: shorten the prompt"
                               : "shorten the prompt or raise --context");
+    }
+    if (request.constraint && options_.tokenizer == nullptr) {
+      throw Error(ErrorKind::kModel, "a grammar needs the checkpoint's tokenizer.json");
     }
     for (const TokenId id : request.prompt) {
       if (id < 0 || id >= config_.text.vocab_size) {

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/sampling.h"
+#include "lib/text/grammar/token_mask.h"
 #include "lib/text/output_parser.h"
 #include "lib/text/tokenizer.h"
 
@@ -34,6 +36,8 @@ struct GenerationRequest {
   /// Parse channels and tool calls; otherwise all output is content.
   bool parse_output = true;
   OutputParserOptions parser;
+  /// The grammar that the answer follows, at its start; null: none. Needs a tokenizer.
+  std::shared_ptr<TokenConstraint> constraint;
   /// Keeps keys and values for the next request of the same conversation; null: none kept.
   Session* session = nullptr;
 };
@@ -52,6 +56,8 @@ struct GenerationResult {
   ParsedOutput output;             // without a tokenizer: empty
   std::vector<TokenId> token_ids;  // without the stop id, unless it was ignored
   FinishReason finish_reason = FinishReason::kStop;
+  /// Of a constrained answer: whether it fits its grammar, which one that was cut may not.
+  std::optional<bool> complete;
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;      // of the prompt: keys and values that were there already
   int64_t completion_tokens = 0;  // the stop id counts

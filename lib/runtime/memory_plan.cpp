@@ -6,8 +6,10 @@
 #include "lib/base/error.h"
 #include "lib/io/checkpoint.h"
 #include "lib/model/text_decoder.h"
+#include "lib/runtime/batch_runner.h"
 #include "lib/runtime/engine.h"
 #include "lib/runtime/kv_cache.h"
+#include "lib/runtime/model_work.h"
 
 namespace gemma4 {
 namespace {
@@ -39,9 +41,7 @@ std::string gib(uint64_t bytes) {
 }  // namespace
 
 MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
-  const Checkpoint checkpoint = Checkpoint::open(options.directory);
-  const ModelConfig config =
-      parse_model_config(checkpoint.config(), checkpoint.generation_config());
+  const ModelConfig config = read_model_shape(options);
   const int64_t limit = config.text.max_position_embeddings;
   const int64_t context = options.context > 0 ? std::min(options.context, limit) : limit;
   const int64_t chunk = std::min(options.max_chunk, context);
@@ -50,11 +50,12 @@ MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
       kv_cache_bytes(config.text, options.kv_cache_dtype, positions * options.max_sequences,
                      options.max_sequences, chunk);
   MemoryPlan plan;
-  plan.weights = checkpoint.total_bytes();
+  plan.weights = options.dummy_preset.empty() ? Checkpoint::open(options.directory).total_bytes()
+                                              : random_weight_bytes(config.text, options.weights);
   plan.kv_full = kv.full;
   plan.kv_ring = kv.ring;
-  plan.scratch =
-      TextDecoder::scratch_bytes(config.text, std::min(chunk, positions) + options.max_sequences);
+  plan.scratch = TextDecoder::scratch_bytes(
+      config.text, std::min(chunk, positions) + options.max_sequences * kMaxTokensAtOnce);
   plan.available = available_memory();
   return plan;
 }

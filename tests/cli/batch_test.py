@@ -40,7 +40,7 @@ class Batch(CliTest):
                {"prompt": "x", "tokens": [1]}, {"tokens": [9999]}, {"prompt": "x", "seed": -1},
                {"prompt": "x", "max_tokens": "many"}, {"prompt": "x", "temperature": "hot"},
                {"messages": [{"content": "no role"}]}, {"prompt": 3}, {"prompt": "x" * 5000},
-               {"prompt": "x", "image": "a.png"}]
+               {"prompt": "x", "image": 3}]
         answers = self.batch([{"id": "first", "prompt": "hello"}, *bad,
                               {"id": "last", "prompt": "hello"}], code=4)
         self.assertEqual(len(answers), len(bad) + 2)

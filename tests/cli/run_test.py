@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import unittest
 
@@ -248,6 +249,52 @@ class Answers(CliTest):
 
     def test_extract_without_a_fence_is_an_unusable_answer(self):
         self.assert_fails(6, "run", "-m", self.model, "--temp", "0", "-n", "4", "-x", "hello")
+
+    def test_extract_prints_the_first_fenced_block(self):
+        # A model that can say nothing but `, a and newline meets a fence now and then.
+        stutter = support.make_text_checkpoint(
+            self.path("stutter"), suppress_tokens=[i for i in range(512) if i not in
+                                                   (107, 175, *encode("`"))])
+        arguments = ("run", "-m", stutter, "--temp", "20", "-n", "200", "hello")
+        fences = 0
+        for seed in map(str, range(8)):
+            text = json.loads(self.command(*arguments, "--seed", seed, "--json").stdout)["text"]
+            opening = re.search("^(```+)[^`\n]*\n", text + "\n", re.MULTILINE)
+            done = self.command(*arguments, "--seed", seed, "-x")
+            if not opening:
+                self.assertEqual((done.returncode, done.stdout), (6, b""))
+                continue
+            fences += 1
+            rest = (text + "\n")[opening.end():] if not text.endswith("\n") else (
+                text[opening.end():])
+            closing = re.search(f"^{opening[1]}`*$", rest, re.MULTILINE)
+            self.assertEqual(done.stdout.decode(), rest[:closing.start()] if closing else rest)
+        self.assertGreater(fences, 2)
+
+    def test_reasoning_is_hidden_shown_or_sent_to_stderr(self):
+        # A model that can say only a, newline and the channel markers.
+        thinker = support.make_text_checkpoint(
+            self.path("thinker"), suppress_tokens=[i for i in range(512) if i not in
+                                                   (100, 101, 107, 175)])
+        arguments = ("run", "-m", thinker, "--temp", "20", "-n", "60", "--think", "hello")
+        seen = 0
+        for seed in map(str, range(8)):
+            events = [json.loads(line) for line in self.command(
+                *arguments, "--seed", seed, "--jsonl").stdout.splitlines()]
+            content = "".join(e["text"] for e in events if e["type"] == "text").rstrip("\n")
+            reasoning = "".join(e["text"] for e in events if e["type"] == "reasoning")
+            seen += bool(reasoning and content)
+            hidden = self.command(*arguments, "--seed", seed)
+            self.assertEqual((hidden.stdout.decode(), hidden.stderr), (content + "\n", b""))
+            apart = self.command(*arguments, "--seed", seed, "--thinking", "stderr")
+            self.assertEqual(apart.stdout, hidden.stdout)
+            self.assertEqual(apart.stderr.count(b"a"), reasoning.count("a"))
+            shown = self.command(*arguments, "--seed", seed, "--thinking", "show").stdout
+            self.assertEqual(b"[thinking]" in shown, bool(reasoning))
+            dim = self.command(*arguments, "--seed", seed, "--thinking", "show", "--color",
+                               "always").stdout
+            self.assertEqual(b"\033[2m" in dim, bool(reasoning))
+        self.assertGreater(seen, 2)
 
     def test_stats_go_to_stderr(self):
         done = self.command("run", "-m", self.model, "-n", "4", "--stats", "hello")

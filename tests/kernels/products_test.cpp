@@ -176,7 +176,7 @@ TEST_CASE("per_layer_embed combines projection and table of the layers asked for
               o.begin_step(step);
               const DeviceMatrix in(o, rows, hidden, x);
               const DeviceMatrix out(o, rows, 3 * width);
-              o.per_layer_embed(step, in.view, table.weight, projection.weight, upload(o, norm),
+              o.per_layer_embed(step, in.view, table.weight, 3.5f, projection.weight, upload(o, norm),
                                 1e-6f, first_layer, 3, out.view);
               o.end_step(step);
               return out.host();
@@ -206,7 +206,7 @@ TEST_CASE("per_layer_embed takes row 0 of the table for a soft row, whatever its
       ops.begin_step(step);
       const DeviceMatrix in(ops, 1, 24, x);
       const DeviceMatrix out(ops, 1, 32);
-      ops.per_layer_embed(step, in.view, table.weight, projection.weight, upload(ops, norm), 1e-6f,
+      ops.per_layer_embed(step, in.view, table.weight, 4.0f, projection.weight, upload(ops, norm), 1e-6f,
                           0, 2, out.view);
       ops.end_step(step);
       return out.host();

@@ -31,7 +31,7 @@ struct Family {
 };
 
 const std::vector<Family> kFamilies = {{"vision-e", 4, {{0}, {1, 0}, {3}}},
-                                       {"vision-31b", 2, {{0}, {0, 1}}}};
+                                       {"vision-31b", 2, {{0}, {1, 0}}}};
 
 }  // namespace
 

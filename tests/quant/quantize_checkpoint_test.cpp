@@ -315,10 +315,11 @@ TEST_CASE("an interruption removes what was written") {
 
 TEST_CASE("a kill leaves nothing under the final name, and the next run says what is in its way") {
   TemporaryDirectory directory;
+  const int threads = num_threads();
+  set_num_threads(1);  // a fork takes no other thread along
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
-    set_num_threads(1);  // OpenMP's threads did not come along
     const auto die = [](const QuantizeProgress& progress) {
       if (progress.source_bytes_done > progress.source_bytes / 2) std::raise(SIGKILL);
     };
@@ -327,6 +328,7 @@ TEST_CASE("a kill leaves nothing under the final name, and the next run says wha
   }
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
+  set_num_threads(threads);
   REQUIRE(WIFSIGNALED(status));
   CHECK_FALSE(fs::exists(directory / "out"));
   CHECK(refusal(golden_dir("text-e"), directory / "out", {}).mentions("out.partial"));

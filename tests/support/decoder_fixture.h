@@ -21,12 +21,16 @@ class DecoderFixture {
  public:
   DecoderFixture(const std::string& golden, const std::string& device, Dtype kv_dtype,
                  int64_t max_chunk = 64, int64_t max_sequences = 1)
+      : DecoderFixture(golden_dir(golden), device, kv_dtype, max_chunk, max_sequences) {}
+
+  DecoderFixture(const std::filesystem::path& directory, const std::string& device, Dtype kv_dtype,
+                 int64_t max_chunk = 64, int64_t max_sequences = 1, const WeightChoice& choice = {})
       : ops(make_backend(device, {.exact_activations = kv_dtype == Dtype::kF32})),
-        checkpoint(Checkpoint::open(golden_dir(golden))),
+        checkpoint(Checkpoint::open(directory)),
         config(parse_model_config(checkpoint.config(), checkpoint.generation_config())),
         kv_options{kv_dtype, max_sequences, 1024 * max_sequences, max_chunk} {
     CheckpointTensors source(checkpoint, *ops);
-    TextWeights weights = load_text_weights(source, config.text, *ops);
+    TextWeights weights = load_text_weights(source, config.text, *ops, choice);
     media = load_media_encoders(source, config, *ops);
     source.finish();
     decoder = std::make_unique<TextDecoder>(*ops, config.text, std::move(weights),

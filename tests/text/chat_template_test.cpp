@@ -391,8 +391,13 @@ TEST_CASE("long conversations and long messages take little time") {
     messages.push_back({{"role", "user"}, {"content", "question " + std::to_string(i)}});
     messages.push_back({{"role", "assistant"}, {"content", "answer " + std::to_string(i)}});
   }
+#if defined(__SANITIZE_ADDRESS__)
+  constexpr size_t kBytes = 1'000'000;
+#else
+  constexpr size_t kBytes = 10'000'000;
+#endif
   std::string hostile;
-  while (hostile.size() < 10'000'000) hostile += "a<channel|>b<|channel>c \n";
+  while (hostile.size() < kBytes) hostile += "a<channel|>b<|channel>c \n";
   const Json long_messages = Json::array(
       {{{"role", "user"}, {"content", hostile}}, {{"role", "assistant"}, {"content", hostile}}});
   const auto measure = [&](const ChatTemplate& chat, const std::string& name) {
@@ -403,9 +408,9 @@ TEST_CASE("long conversations and long messages take little time") {
     begin = Clock::now();
     const RenderedPrompt large = chat.render(long_messages, nullptr, {}, nullptr);
     const double large_seconds = seconds_since(begin);
-    CHECK(large.text.size() > 10'000'000);
-    MESSAGE(name << ": 200 messages " << many_seconds * 1e3 << " ms, 20 MB " << large_seconds
-                 << " s");
+    CHECK(large.text.size() > kBytes);
+    MESSAGE(name << ": 200 messages " << many_seconds * 1e3 << " ms, two long ones "
+                 << large_seconds << " s");
     // Far above what a quiet machine needs, far below what quadratic time would take.
     CHECK(many_seconds < 2);
     CHECK(large_seconds < 60);

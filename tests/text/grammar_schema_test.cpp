@@ -64,12 +64,45 @@ TEST_CASE("a keyword that cannot be enforced is refused with its place") {
 
 TEST_CASE("texts that are no JSON fit no schema") {
   const auto any = std::make_shared<const Grammar>(json_schema_grammar(true));
-  for (const char* text :
-       {"", " ", "nul", "tru", "01", "-", "1.", ".5", "1e", "+1", "'a'", "\"a", "\"\\x\"",
-        "\"\\u12\"", "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\ud800\"", "\"\n\"", "\"\x80\"",
-        "\"\xc3\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\"\xc0\x80\"", "[1,]", "[,1]",
-        "[1 2]", "{\"a\"}", "{\"a\":}", "{a:1}", "{\"a\":1,}", "{\"a\":1 \"b\":2}", "[", "[1",
-        "{\"a\":1", "NaN", "Infinity", "1 1", " 1", "1 "}) {
+  for (const char* text : {"",
+                           " ",
+                           "nul",
+                           "tru",
+                           "01",
+                           "-",
+                           "1.",
+                           ".5",
+                           "1e",
+                           "+1",
+                           "'a'",
+                           "\"a",
+                           "\"\\x\"",
+                           "\"\\u12\"",
+                           "\"\\ud800\"",
+                           "\"\\udc00\"",
+                           "\"\\ud800\\ud800\"",
+                           "\"\n\"",
+                           "\"\x80\"",
+                           "\"\xc3\"",
+                           "\"\xed\xa0\x80\"",
+                           "\"\xf4\x90\x80\x80\"",
+                           "\"\xc0\x80\"",
+                           "[1,]",
+                           "[,1]",
+                           "[1 2]",
+                           "{\"a\"}",
+                           "{\"a\":}",
+                           "{a:1}",
+                           "{\"a\":1,}",
+                           "{\"a\":1 \"b\":2}",
+                           "[",
+                           "[1",
+                           "{\"a\":1",
+                           "NaN",
+                           "Infinity",
+                           "1 1",
+                           " 1",
+                           "1 "}) {
     CAPTURE(text);
     CHECK_FALSE(fits(any, text));
   }
@@ -94,7 +127,7 @@ TEST_CASE("any JSON object is an object") {
   CHECK_FALSE(fits(grammar, "1"));
 }
 
-TEST_CASE("hostile schemas are refused or compiled within a second") {
+TEST_CASE("hostile schemas are refused or compiled at once") {
   std::vector<Json> hostile;
   Json deep = Json::object({{"type", "integer"}});
   for (int i = 0; i < 60; ++i) deep = Json::object({{"items", deep}});
@@ -113,7 +146,8 @@ TEST_CASE("hostile schemas are refused or compiled within a second") {
   hostile.push_back(Json::object({{"enum", integers}}));
   hostile.push_back(Json::parse(R"({"type": "string", "pattern": "^(a|a)*(a|a)*(a|a)*b$"})"));
   hostile.push_back(Json::parse(R"({"type": "string", "pattern": "(a|b)*a(a|b){25}$"})"));
-  hostile.push_back(Json::parse(R"x({"type": "string", "pattern": "((((a{100}){100}){100}){100})"})x"));
+  hostile.push_back(
+      Json::parse(R"x({"type": "string", "pattern": "((((a{100}){100}){100}){100})"})x"));
   hostile.push_back(
       Json::parse(R"({"type": "string", "pattern": "^[a-z]+$", "maxLength": 1000000000})"));
   hostile.push_back(Json::parse(R"({"type": "array", "items": {}, "maxItems": 1000000000})"));
@@ -125,8 +159,9 @@ TEST_CASE("hostile schemas are refused or compiled within a second") {
   for (int i = 0; i < 40; ++i) {
     const std::string next = "#/$defs/d" + std::to_string(i + 1);
     doubling["$defs"]["d" + std::to_string(i)] =
-        Json::object({{"allOf", {Json::object({{"properties", {{"a", {{"$ref", next}}}}}}),
-                                 Json::object({{"properties", {{"b", {{"$ref", next}}}}}})}}});
+        Json::object({{"allOf",
+                       {Json::object({{"properties", {{"a", {{"$ref", next}}}}}}),
+                        Json::object({{"properties", {{"b", {{"$ref", next}}}}}})}}});
   }
   doubling["$defs"]["d40"] = true;
   hostile.push_back(doubling);
@@ -152,8 +187,8 @@ TEST_CASE("hostile schemas are refused or compiled within a second") {
   hostile.push_back(names);
   Json branches = Json::parse(R"({"oneOf": []})");
   for (int i = 0; i < 400; ++i) {
-    branches["oneOf"].push_back(Json::object(
-        {{"properties", {{"k", {{"const", i}}}}}, {"required", Json::array({"k"})}}));
+    branches["oneOf"].push_back(
+        Json::object({{"properties", {{"k", {{"const", i}}}}}, {"required", Json::array({"k"})}}));
   }
   hostile.push_back(branches);
 
@@ -161,23 +196,16 @@ TEST_CASE("hostile schemas are refused or compiled within a second") {
     const std::string text = schema.dump();
     CAPTURE(text.substr(0, 200));
     const auto begin = std::chrono::steady_clock::now();
-    size_t size = 0;
-    std::string message;
     try {
-      const Grammar grammar = json_schema_grammar(schema);
-      size = grammar.nodes.size();
-      const auto masks = masks_of(grammar);
+      const auto masks = masks_of(json_schema_grammar(schema));
       TokenConstraint constraint(masks, {kTestStop});
       std::vector<uint64_t> mask(constraint.mask_words());
       constraint.fill_mask(mask);
     } catch (const Error& error) {
-      message = error.what();
       CHECK(error.kind() == ErrorKind::kUsage);
     }
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    MESSAGE(text.substr(0, 60) << "...: " << seconds << " s, "
-                               << (message.empty() ? std::to_string(size) + " nodes" : message));
     CHECK(seconds < 5.0);
   }
 }

@@ -19,22 +19,143 @@ inline constexpr TokenId kTestStop = 1;
 inline std::vector<std::string> test_vocabulary() {
   std::vector<std::string> pieces = {"", ""};
   for (int byte = 0; byte < 256; ++byte) pieces.push_back(std::string(1, static_cast<char>(byte)));
-  const char* const kMore[] = {
-      "{\"",    "\":",     "\": \"",  "\", \"", "\"}",     "\"},",  "\"],",   "[\"",    "},{\"",
-      "\":{",   "\":[",    "[{",      "}]",     "]}",      "{}",    "[]",     ", ",     ": ",
-      ",\n",    "\n  ",    "\n    ",  "{\n  \"", "\",\n  \"", "\n}",   "  ",     "   ",    "\t\t",
-      "true",   "false",   "null",    "tru",    "alse",    "ull",   ": true", ":null",  "null,",
-      "00",     "10",      "19",      "20",     "123",     ".5",    "-1",     "e+",     "0.",
-      "1,",     "2}",      "3]",      "0,\"",   "999",     "202",   "4-0",    "-02-2",  "12:",
-      "a",      "ab",      "abc",     "b",      "bb",      "ba",    "az",     "x-",     "foo",
-      "bar",    "foo,",    "cat",     "dog",    "kind",    "name",  "\"name", "name\"", "value",
-      "na",     "me",      "items",   "ems\":", "total",   "tags",  "title",  "next",   "children",
-      "\"a\"",  "\"b\":",  "a\":",    "b\":1",  "red",     "green", "\"red\"", "ed\"",  "USD",
-      " the",   " and ",   "é",       "éé",     "中文",    "文",    "😀",     "😀é",    "\u00a0",
-      "\\n",    "\\\"",    "\\u00",   "\\u",    "\\ud83d", "de00",  "\\\\",   "\\/",    "\"\\",
-      "://",    "http",    "https",   ".org",   "@",       "a@b",   ".com",   "::",     "::1",
-      "fe80",   "127.",    "0.0.1",   "P1",     "DT",      "T12",   "Z\"",    "+01:",   "-0",
-      "the quick brown fox", "\"}]", "\"}}", "}}}", "]]]", "\", ", "\" ,", " :", " }", "{ ", "[ "};
+  const char* const kMore[] = {"{\"",
+                               "\":",
+                               "\": \"",
+                               "\", \"",
+                               "\"}",
+                               "\"},",
+                               "\"],",
+                               "[\"",
+                               "},{\"",
+                               "\":{",
+                               "\":[",
+                               "[{",
+                               "}]",
+                               "]}",
+                               "{}",
+                               "[]",
+                               ", ",
+                               ": ",
+                               ",\n",
+                               "\n  ",
+                               "\n    ",
+                               "{\n  \"",
+                               "\",\n  \"",
+                               "\n}",
+                               "  ",
+                               "   ",
+                               "\t\t",
+                               "true",
+                               "false",
+                               "null",
+                               "tru",
+                               "alse",
+                               "ull",
+                               ": true",
+                               ":null",
+                               "null,",
+                               "00",
+                               "10",
+                               "19",
+                               "20",
+                               "123",
+                               ".5",
+                               "-1",
+                               "e+",
+                               "0.",
+                               "1,",
+                               "2}",
+                               "3]",
+                               "0,\"",
+                               "999",
+                               "202",
+                               "4-0",
+                               "-02-2",
+                               "12:",
+                               "a",
+                               "ab",
+                               "abc",
+                               "b",
+                               "bb",
+                               "ba",
+                               "az",
+                               "x-",
+                               "foo",
+                               "bar",
+                               "foo,",
+                               "cat",
+                               "dog",
+                               "kind",
+                               "name",
+                               "\"name",
+                               "name\"",
+                               "value",
+                               "na",
+                               "me",
+                               "items",
+                               "ems\":",
+                               "total",
+                               "tags",
+                               "title",
+                               "next",
+                               "children",
+                               "\"a\"",
+                               "\"b\":",
+                               "a\":",
+                               "b\":1",
+                               "red",
+                               "green",
+                               "\"red\"",
+                               "ed\"",
+                               "USD",
+                               " the",
+                               " and ",
+                               "é",
+                               "éé",
+                               "中文",
+                               "文",
+                               "😀",
+                               "😀é",
+                               "\u00a0",
+                               "\\n",
+                               "\\\"",
+                               "\\u00",
+                               "\\u",
+                               "\\ud83d",
+                               "de00",
+                               "\\\\",
+                               "\\/",
+                               "\"\\",
+                               "://",
+                               "http",
+                               "https",
+                               ".org",
+                               "@",
+                               "a@b",
+                               ".com",
+                               "::",
+                               "::1",
+                               "fe80",
+                               "127.",
+                               "0.0.1",
+                               "P1",
+                               "DT",
+                               "T12",
+                               "Z\"",
+                               "+01:",
+                               "-0",
+                               "the quick brown fox",
+                               "\"}]",
+                               "\"}}",
+                               "}}}",
+                               "]]]",
+                               "\", ",
+                               "\" ,",
+                               " :",
+                               " }",
+                               "{ ",
+                               "[ "};
   pieces.insert(pieces.end(), std::begin(kMore), std::end(kMore));
   return pieces;
 }
@@ -78,17 +199,19 @@ inline std::vector<TokenId> ids_of(std::span<const uint64_t> mask) {
 /// An answer drawn from the masks alone: at first any token, after `free_tokens` rather one that
 /// closes something. Nothing when it has not ended after `max_tokens`.
 inline std::optional<std::string> draw(const std::shared_ptr<GrammarMasks>& masks,
-                                       std::mt19937& random, int free_tokens,
-                                       int max_tokens = 3000, TokenId stop = kTestStop) {
+                                       std::mt19937& random, int free_tokens, int max_tokens = 3000,
+                                       TokenId stop = kTestStop) {
   TokenConstraint constraint(masks, {stop});
   std::vector<uint64_t> mask(constraint.mask_words());
   std::string text;
+  bool in_text = false, escaped = false;  // where in JSON the answer stands
   const auto cost = [&](TokenId id) {
     if (id == stop) return 0;
     const std::string_view bytes = masks->trie().bytes(id);
     const char first = bytes[0];
-    if (first == '}' || first == ']') return bytes.size() == 1 ? 1 : 3;
-    if (first == '"') return bytes.size() == 1 ? 2 : 4;
+    const int more = bytes.size() == 1 ? 0 : 2;
+    if (first == '"') return in_text ? 1 : 2 + more;
+    if (first == '}' || first == ']') return in_text ? 6 : 1 + more;
     if (first == ' ' || first == '\n' || first == '\t' || first == '\r') return 8;
     if (first == ',' || first == '{' || first == '[') return 7;
     return 5;
@@ -101,12 +224,16 @@ inline std::optional<std::string> draw(const std::shared_ptr<GrammarMasks>& mask
       int least = 100;
       for (const TokenId id : ids) least = std::min(least, cost(id));
       // Now and then something else, so that no loop of preferences goes on without end.
-      if (random() % 20 != 0) std::erase_if(ids, [&](TokenId id) { return cost(id) > least; });
+      if (random() % 4 != 0) std::erase_if(ids, [&](TokenId id) { return cost(id) > least; });
     }
     const TokenId id = ids[random() % ids.size()];
     constraint.accept(id);
     if (id == stop) return text;
-    text += masks->trie().bytes(id);
+    for (const char c : masks->trie().bytes(id)) {
+      if (c == '"' && !escaped) in_text = !in_text;
+      escaped = in_text && c == '\\' && !escaped;
+      text += c;
+    }
   }
   return std::nullopt;
 }

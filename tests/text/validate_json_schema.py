@@ -74,6 +74,14 @@ def is_json_pointer(text):
                                                      re.S) is not None
 
 
+@check("relative-json-pointer")
+def is_relative_json_pointer(text):
+    if not isinstance(text, str):
+        return True
+    match = re.fullmatch(r"(0|[1-9][0-9]*)(.*)", text, re.S)
+    return match is not None and (match[2] == "#" or is_json_pointer(match[2]))
+
+
 def no_constant(name):
     raise ValueError(name)
 

@@ -117,7 +117,7 @@ class GbnfParser {
       skip_blanks(depth > 0);
       std::optional<GrammarNode> part = element(depth);
       if (!part) break;
-      parts.push_back(quantified(*part));
+      parts.push_back(quantified(*part, depth));
     }
     return builder_.sequence(std::move(parts));
   }
@@ -139,8 +139,9 @@ class GbnfParser {
     return builder_.rule(rule_index(name()));
   }
 
-  GrammarNode quantified(GrammarNode part) {
+  GrammarNode quantified(GrammarNode part, int depth) {
     while (true) {
+      skip_blanks(depth > 0);
       if (take("*")) {
         part = builder_.repeat(part, 0, Grammar::kEndless);
       } else if (take("+")) {

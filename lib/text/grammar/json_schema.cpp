@@ -132,14 +132,7 @@ class SchemaWriter {
       return builder_.sequence(
           {quote, builder_.repeat(character_, spec.min_length, spec.max_length), quote});
     }
-    const LengthRange range = length_range(*spec.text);
-    if (range.least >= spec.min_length && range.most <= spec.max_length) {
-      return builder_.dfa(json_string_of(*spec.text));
-    }
-    // A bound that the expression does not already keep.
-    const uint32_t most = range.most <= spec.max_length ? kEndless : spec.max_length;
-    return builder_.dfa(
-        json_string_of(intersection(*spec.text, dfa_of_length(spec.min_length, most))));
+    return builder_.dfa(json_string_of(*spec.text));
   }
 
   // From the last item to the first: after[i] is what follows item i - 1 and its blanks.

@@ -6,7 +6,6 @@
 #include <tuple>
 #include <vector>
 
-#include "lib/base/error.h"
 #include "lib/text/grammar/limits.h"
 #include "lib/text/grammar/regex_parser.h"
 
@@ -234,9 +233,6 @@ Dfa number_text(const NumberSpec& spec) {
   size_t bound_digits = 1;  // before the point
   for (const auto& bound : {spec.low, spec.high}) {
     if (bound) bound_digits = std::max(bound_digits, bound->value.integer.size());
-  }
-  if (bound_digits > kMostDigits) {
-    throw Error(ErrorKind::kUsage, "a bound has more than 308 digits");
   }
   // One digit more than the bound's, so that there is a number beyond it.
   const size_t digits = std::clamp(bound_digits + 1, kDefaultDigits, kMostDigits);

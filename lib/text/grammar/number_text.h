@@ -42,7 +42,8 @@ bool contains(const NumberSpec& spec, const Json& number);
 /// to what any reader takes: whole numbers of at most 18 digits where no bound asks for more;
 /// fractions of at most 17 digits, fewer near a bound, so that reading the number as a double does
 /// not carry it past the bound; exponents of at most two digits, and none where there is a bound.
-/// Never "-0". Empty when no number fits.
+/// Never "-0". Empty when no number fits. Bounds of at most 307 digits before the
+/// point.
 Dfa number_text(const NumberSpec& spec);
 
 }  // namespace gemma4

@@ -102,6 +102,7 @@ std::string_view complaint(Takes takes, const Json& value) {
       return value.is_string() ? "" : "must be a text";
     case Takes::kCount: {
       if (value.is_number_unsigned()) return "";
+      if (value.is_number_integer() && value.get<int64_t>() >= 0) return "";
       const bool whole = value.is_number_float() && value.get<double>() >= 0 &&
                          std::floor(value.get<double>()) == value.get<double>();
       return whole ? "" : "must be a whole number, 0 or more";

@@ -58,10 +58,10 @@ std::shared_ptr<const Dfa> ObjectMerger::allowed_keys() {
     if (document_.keyword(entry.schema, "propertyNames") == nullptr) continue;
     Conjunction names;
     add_schema(document_, names, document_.child(entry.schema, "propertyNames"));
-    Dfa keys;
-    keys.first_edge.push_back(0);
+    const auto& shapes = shapes_.of(names, undeclared_);
+    Dfa keys = dfa_of_texts({});
     try {
-      for (const SchemaShape& shape : shapes_.of(names, undeclared_)) {
+      for (const SchemaShape& shape : shapes) {
         if (shape.values) {
           std::vector<std::string> texts;
           for (const Json& value : *shape.values) {
@@ -69,9 +69,9 @@ std::shared_ptr<const Dfa> ObjectMerger::allowed_keys() {
           }
           keys = set_union(keys, dfa_of_texts(texts));
         } else if ((shape.types & SchemaShape::kString) != 0) {
-          Dfa some = dfa_of_length(shape.string.min_length, shape.string.max_length);
-          if (shape.string.text) some = intersection(some, *shape.string.text);
-          keys = set_union(keys, some);
+          keys = set_union(keys, shape.string.text ? *shape.string.text
+                                                   : dfa_of_length(shape.string.min_length,
+                                                                   shape.string.max_length));
         }
       }
       if (all) keys = intersection(*all, keys);
@@ -180,11 +180,11 @@ void ObjectMerger::add_others(ObjectSpec& spec) {
     Dfa keys;
     std::vector<bool> matched;
   };
-  const SchemaId place = choice_.entries.front().schema;
+  std::vector<Class> classes;
   try {
     Dfa rest = key_language_ ? *key_language_ : dfa_of_length(0, UINT32_MAX);
     rest = difference(rest, dfa_of_texts(names_));
-    std::vector<Class> classes = {{std::move(rest), {}}};
+    classes.push_back({std::move(rest), {}});
     for (const Pattern& pattern : patterns_) {
       std::vector<Class> finer;
       for (Class& one : classes) {
@@ -201,11 +201,11 @@ void ObjectMerger::add_others(ObjectSpec& spec) {
         throw Error(ErrorKind::kUsage, "too many patterns of keys overlap");
       }
     }
-    for (Class& one : classes) {
-      if (!one.keys.empty()) add(std::make_shared<const Dfa>(std::move(one.keys)), one.matched);
-    }
   } catch (const Error& error) {
-    document_.fail(place, "patternProperties", error.what());
+    document_.fail(choice_.entries.front().schema, "patternProperties", error.what());
+  }
+  for (Class& one : classes) {
+    if (!one.keys.empty()) add(std::make_shared<const Dfa>(std::move(one.keys)), one.matched);
   }
 }
 

@@ -7,8 +7,8 @@
 namespace gemma4 {
 namespace {
 
-constexpr int kMaxDepth = 8;            // of members of members
-constexpr int kMaxComparisons = 20000;  // of shapes, for one oneOf
+constexpr int kMaxDepth = 8;          // of members of members
+constexpr size_t kMaxWork = 2000000;  // shapes compared and states looked at, for one oneOf
 
 class Overlap {
  public:
@@ -21,7 +21,7 @@ class Overlap {
     const auto& right = shapes_.of(other, Undeclared::kOpen);
     for (const SchemaShape& a : left) {
       for (const SchemaShape& b : right) {
-        if (++comparisons_ > kMaxComparisons || !apart(a, b, depth)) return false;
+        if (++work_ > kMaxWork || !apart(a, b, depth)) return false;
       }
     }
     return true;
@@ -59,7 +59,7 @@ class Overlap {
     return below(a.high, b.low) || below(b.high, a.low);
   }
 
-  static bool apart(const StringSpec& a, const StringSpec& b) {
+  bool apart(const StringSpec& a, const StringSpec& b) {
     const auto lengths = [](const StringSpec& spec) {
       LengthRange range{spec.min_length, spec.max_length};
       if (spec.text) {
@@ -70,8 +70,11 @@ class Overlap {
     };
     const LengthRange left = lengths(a), right = lengths(b);
     if (left.most < right.least || right.most < left.least) return true;
+    if (!a.text || !b.text) return false;
+    work_ += a.text->size() * b.text->size();
+    if (work_ > kMaxWork) return false;
     try {
-      return a.text && b.text && intersection(*a.text, *b.text).empty();
+      return intersection(*a.text, *b.text).empty();
     } catch (const Error&) {
       return false;  // too large to tell
     }
@@ -116,7 +119,7 @@ class Overlap {
   }
 
   SchemaShapes& shapes_;
-  int comparisons_ = 0;
+  size_t work_ = 0;
 };
 
 }  // namespace

@@ -15,7 +15,8 @@ namespace {
 
 using Type = SchemaShape::Type;
 
-constexpr size_t kMaxOpen = 32;
+constexpr size_t kMaxOpen = 32;          // see SchemaShapes::of
+constexpr size_t kMaxBoundDigits = 300;  // readers take numbers up to 308
 
 unsigned type_of_name(const std::string& name) {
   if (name == "null") return Type::kNull;
@@ -93,6 +94,7 @@ SchemaShape SchemaShapes::shape_of(const SchemaChoice& choice, Undeclared undecl
     read_numbers(entry.schema, shape.number);
     read_strings(entry.schema, shape.string);
   }
+  for (const auto& entry : choice.entries) keep_length(entry.schema, shape.string);
   if ((shape.types & Type::kFraction) == 0) shape.number.integer = true;
   if (shape.string.min_length > shape.string.max_length) shape.types &= ~Type::kString;
   if (shape.string.text && shape.string.text->empty()) shape.types &= ~Type::kString;
@@ -164,7 +166,11 @@ void SchemaShapes::read_numbers(SchemaId id, NumberSpec& spec) {
   const auto bound = [&](const char* keyword, bool exclusive) -> std::optional<NumberBound> {
     const Json* value = document_.keyword(id, keyword);
     if (value == nullptr) return std::nullopt;
-    return NumberBound{decimal_of(*value), exclusive};
+    NumberBound bound{decimal_of(*value), exclusive};
+    if (bound.value.integer.size() > kMaxBoundDigits) {
+      document_.fail(id, keyword, "the bound has more than 300 digits");
+    }
+    return bound;
   };
   if (const auto low = bound("minimum", false)) narrow_low(spec.low, *low);
   if (const auto low = bound("exclusiveMinimum", true)) narrow_low(spec.low, *low);
@@ -208,6 +214,23 @@ void SchemaShapes::read_strings(SchemaId id, StringSpec& spec) {
     }
     try {
       spec.text = std::make_shared<const Dfa>(intersection(*spec.text, *dfa));
+    } catch (const Error& error) {
+      document_.fail(id, keyword, error.what());
+    }
+  }
+}
+
+// Brings the bounds of the length into the expression. `id`: for the message, if it has them.
+void SchemaShapes::keep_length(SchemaId id, StringSpec& spec) {
+  for (const char* keyword : {"minLength", "maxLength"}) {
+    if (!spec.text || spec.text->empty() || document_.keyword(id, keyword) == nullptr) continue;
+    const LengthRange range = length_range(*spec.text);
+    if (range.least >= spec.min_length && range.most <= spec.max_length) continue;
+    // A bound that the expression keeps by itself needs no states.
+    const uint32_t most = range.most <= spec.max_length ? UINT32_MAX : spec.max_length;
+    try {
+      spec.text = std::make_shared<const Dfa>(
+          intersection(*spec.text, dfa_of_length(spec.min_length, most)));
     } catch (const Error& error) {
       document_.fail(id, keyword, error.what());
     }

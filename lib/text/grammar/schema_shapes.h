@@ -21,7 +21,7 @@ namespace gemma4 {
 
 /// "max" fields: UINT32_MAX is without end.
 struct StringSpec {
-  std::shared_ptr<const Dfa> text;                   // null: any text
+  std::shared_ptr<const Dfa> text;                   // keeps the lengths too; null: any text
   uint32_t min_length = 0, max_length = UINT32_MAX;  // code points
 };
 
@@ -91,6 +91,7 @@ class SchemaShapes {
   unsigned types_of(const SchemaChoice& choice);
   void read_numbers(SchemaId id, NumberSpec& spec);
   void read_strings(SchemaId id, StringSpec& spec);
+  void keep_length(SchemaId id, StringSpec& spec);
   ArraySpec arrays_of(const SchemaChoice& choice, Undeclared undeclared);
   std::shared_ptr<const Dfa> expression(SchemaId id, const std::string& keyword,
                                         const std::string& text);

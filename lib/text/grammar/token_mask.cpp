@@ -11,7 +11,7 @@ namespace gemma4 {
 namespace {
 
 constexpr uint32_t kUnknown = UINT32_MAX;
-constexpr uint32_t kNoState = UINT32_MAX - 1;  // after_plain: not one and the same state
+constexpr uint32_t kNoState = UINT32_MAX - 1;  // after_run: not one and the same state
 constexpr uint32_t kDeadState = 0;             // the empty state
 constexpr size_t kMaxFew = 8;
 // Kept between masks: about 1.2 KB a state, 32 KB a mask, 30 bytes a frame.
@@ -51,6 +51,7 @@ GrammarMasks::StateId GrammarMasks::id_of(GrammarMatcher::State frames) {
   if (is_new) {
     states_.emplace_back();
     states_.back().frames = it->first;
+    states_.back().after_run.fill(kUnknown);
   }
   return it->second;
 }
@@ -95,15 +96,16 @@ void GrammarMasks::make_table(StateId id) {
   state.few = {};
 }
 
-// The state that follows `from` whichever plain character comes, or kNoState when some character
-// is not allowed or they lead to several states.
-GrammarMasks::StateId GrammarMasks::after_plain(StateId from) {
-  if (states_[from].after_plain != kUnknown) return states_[from].after_plain;
+// The state that follows `from` whichever character of the class comes, or kNoState when one of
+// them is not allowed or they lead to several states.
+GrammarMasks::StateId GrammarMasks::after_run(StateId from, RunClass run_class) {
+  const auto index = static_cast<size_t>(run_class);
+  if (states_[from].after_run[index] != kUnknown) return states_[from].after_run[index];
   make_table(from);
-  const StateId target = step(from, ' ');
+  const StateId target = step(from, 'a');  // in all classes
   bool same = target != kDeadState;
-  for (int byte = 0x21; byte < 0x80 && same; ++byte) {
-    if (byte == '"' || byte == '\\') continue;
+  for (int byte = 0; byte < 0x80 && same; ++byte) {
+    if (!in_class(run_class, static_cast<char32_t>(byte))) continue;
     same = step(from, static_cast<uint8_t>(byte)) == target;
   }
   // Well-formed sequences: the Unicode standard, table 3-7.
@@ -117,6 +119,7 @@ GrammarMasks::StateId GrammarMasks::after_plain(StateId from) {
                              {0xEE, 0xEF, 2, 0x80, 0xBF}, {0xF0, 0xF0, 3, 0x90, 0xBF},
                              {0xF1, 0xF3, 3, 0x80, 0xBF}, {0xF4, 0xF4, 3, 0x80, 0x8F}};
   for (const Lead& lead : kLeads) {
+    if (run_class != RunClass::kPlain) break;
     StateId before = kUnknown;
     for (int byte = lead.low; byte <= lead.high && same; ++byte) {
       const StateId next = step(from, static_cast<uint8_t>(byte));
@@ -125,7 +128,7 @@ GrammarMasks::StateId GrammarMasks::after_plain(StateId from) {
       same = continues_to(next, lead.bytes_left, target, lead.next_low, lead.next_high);
     }
   }
-  return states_[from].after_plain = same ? target : kNoState;
+  return states_[from].after_run[index] = same ? target : kNoState;
 }
 
 bool GrammarMasks::continues_to(StateId state, int bytes_left, StateId target, uint8_t low,
@@ -143,27 +146,35 @@ bool GrammarMasks::continues_to(StateId state, int bytes_left, StateId target, u
   return true;
 }
 
-// How many plain characters may follow, whichever they are; at most longest_plain().
-uint32_t GrammarMasks::plain_characters(StateId state) {
-  for (uint32_t count = 0; count < trie_->longest_plain(); ++count) {
-    const StateId next = after_plain(state);
+// How many characters of the class may follow, whichever they are; at most longest_run().
+uint32_t GrammarMasks::run_allowed(StateId state, RunClass run_class) {
+  const uint32_t longest = trie_->longest_run(run_class);
+  for (uint32_t count = 0; count < longest; ++count) {
+    const StateId next = after_run(state, run_class);
     if (next == kNoState) return count;
     if (next == state) break;
     state = next;
   }
-  return trie_->longest_plain();
+  return longest;
 }
 
 GrammarMasks::Mask GrammarMasks::walk(StateId start) {
-  const uint32_t plain = plain_characters(start);
-  const auto plain_mask = trie_->plain_mask(plain);
   Mask mask;
-  mask.words.assign(plain_mask.begin(), plain_mask.end());
+  mask.words.assign(trie_->mask_words(), 0);
+  std::array<uint32_t, kRunClasses> allowed;
+  for (size_t c = 0; c < kRunClasses; ++c) {
+    const auto run_class = static_cast<RunClass>(c);
+    allowed[c] = run_allowed(start, run_class);
+    if (allowed[c] == 0) continue;
+    const auto runs = trie_->run_mask(run_class, allowed[c]);
+    for (size_t i = 0; i < runs.size(); ++i) mask.words[i] |= runs[i];
+  }
   std::vector<StateId> path(trie_->longest_token() + 1, kDeadState);  // by depth
   path[0] = start;
   for (size_t node = 0; node < trie_->node_count();) {
-    if (trie_->plain_length(node) <= plain) {  // in plain_mask already
-      node = trie_->end(node);
+    const auto& runs = trie_->run_lengths(node);
+    if (runs[0] <= allowed[0] || runs[1] <= allowed[1] || runs[2] <= allowed[2]) {
+      node = trie_->end(node);  // all of them are set already
       continue;
     }
     const uint8_t depth = trie_->depth(node);

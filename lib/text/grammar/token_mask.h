@@ -2,10 +2,11 @@
 //
 // A mask is one walk over the vocabulary's trie with the matcher, kept for the next time that the
 // grammar is at the same place. The walk follows a table of the matcher's states that is filled as
-// it goes, and leaves out the tokens of plain characters where any plain characters may follow:
-// their bits come from the trie's tables.
+// it goes, and leaves out tokens that are runs of letters, say, where any letters may follow: their
+// bits come from the trie's tables.
 #pragma once
 
+#include <array>
 #include <bitset>
 #include <cstdint>
 #include <memory>
@@ -46,7 +47,7 @@ class GrammarMasks {
     std::vector<std::pair<uint8_t, StateId>> few;  // before there is a table
     std::vector<StateId> table;                    // [256], or none yet
     std::bitset<257> cuts;                         // with the table
-    StateId after_plain = UINT32_MAX;              // see after_plain()
+    std::array<StateId, kRunClasses> after_run;    // see after_run()
   };
   struct StateHash {
     size_t operator()(const GrammarMatcher::State& state) const;
@@ -56,9 +57,9 @@ class GrammarMasks {
   StateId step(StateId from, uint8_t byte);
   StateId take_step(StateId from, uint8_t byte);
   void make_table(StateId state);
-  StateId after_plain(StateId state);
+  StateId after_run(StateId state, RunClass run_class);
   bool continues_to(StateId state, int bytes_left, StateId target, uint8_t low, uint8_t high);
-  uint32_t plain_characters(StateId state);
+  uint32_t run_allowed(StateId state, RunClass run_class);
   Mask walk(StateId start);
   void forget();
 

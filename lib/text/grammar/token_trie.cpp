@@ -18,21 +18,32 @@ std::vector<std::string_view> all_bytes(const Tokenizer& tokenizer) {
   return all;
 }
 
-// Characters of a plain token; kNotPlain for any other.
-uint8_t count_plain(std::string_view bytes) {
+// Characters of a token that is a run of the class; kNoRun for any other.
+uint8_t run_length(RunClass run_class, std::string_view bytes) {
   size_t count = 0;
   while (!bytes.empty()) {
     const CodePoint point = decode_utf8(bytes);
-    if (point.length == 0 || point.value < 0x20 || point.value == '"' || point.value == '\\') {
-      return TokenTrie::kNotPlain;
-    }
+    if (point.length == 0 || !in_class(run_class, point.value)) return TokenTrie::kNoRun;
     bytes.remove_prefix(point.length);
     ++count;
   }
-  return static_cast<uint8_t>(std::min<size_t>(count, TokenTrie::kNotPlain));
+  return static_cast<uint8_t>(std::min<size_t>(count, TokenTrie::kNoRun));
 }
 
 }  // namespace
+
+bool in_class(RunClass run_class, char32_t character) {
+  const bool lower = character >= 'a' && character <= 'z';
+  switch (run_class) {
+    case RunClass::kLower:
+      return lower;
+    case RunClass::kLetters:
+      return lower || (character >= 'A' && character <= 'Z');
+    case RunClass::kPlain:
+      return character >= 0x20 && character != '"' && character != '\\';
+  }
+  return false;
+}
 
 TokenTrie::TokenTrie(const Tokenizer& tokenizer) : TokenTrie(all_bytes(tokenizer)) {}
 
@@ -52,7 +63,7 @@ TokenTrie::TokenTrie(std::span<const std::string_view> token_bytes) {
     return order != 0 ? order < 0 : a < b;
   });
 
-  plain_masks_.emplace_back(mask_words(), 0);
+  for (auto& masks : run_masks_) masks.emplace_back(mask_words(), 0);
   std::vector<uint32_t> open;  // the path of nodes to the token before
   std::string_view before;
   for (size_t i = 0; i < sorted_.size(); ++i) {
@@ -69,22 +80,26 @@ TokenTrie::TokenTrie(std::span<const std::string_view> token_bytes) {
       byte_.push_back(static_cast<uint8_t>(text[k]));
       depth_.push_back(static_cast<uint8_t>(k + 1));
       end_.push_back(0);
-      plain_length_.push_back(0);
+      run_lengths_.push_back({});
       first_token_.push_back(static_cast<uint32_t>(i));
     }
-    const uint8_t plain = count_plain(text);
-    for (const uint32_t node : open) plain_length_[node] = std::max(plain_length_[node], plain);
-    if (plain != kNotPlain) {
-      while (plain_masks_.size() <= plain) plain_masks_.emplace_back(mask_words(), 0);
-      plain_masks_[plain][static_cast<size_t>(id) / 64] |= uint64_t{1} << (id % 64);
+    for (size_t c = 0; c < kRunClasses; ++c) {
+      const uint8_t length = run_length(static_cast<RunClass>(c), text);
+      for (const uint32_t node : open) {
+        run_lengths_[node][c] = std::max(run_lengths_[node][c], length);
+      }
+      if (length == kNoRun) continue;
+      auto& masks = run_masks_[c];
+      while (masks.size() <= length) masks.emplace_back(mask_words(), 0);
+      masks[length][static_cast<size_t>(id) / 64] |= uint64_t{1} << (id % 64);
     }
     before = text;
   }
   for (const uint32_t node : open) end_[node] = static_cast<uint32_t>(byte_.size());
   first_token_.push_back(static_cast<uint32_t>(sorted_.size()));
-  for (size_t k = 1; k < plain_masks_.size(); ++k) {
-    for (size_t word = 0; word < mask_words(); ++word) {
-      plain_masks_[k][word] |= plain_masks_[k - 1][word];
+  for (auto& masks : run_masks_) {
+    for (size_t k = 1; k < masks.size(); ++k) {
+      for (size_t word = 0; word < mask_words(); ++word) masks[k][word] |= masks[k - 1][word];
     }
   }
 }

@@ -1,8 +1,10 @@
 // The vocabulary as a trie of bytes, in preorder: built once for a tokenizer, walked for each mask.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -10,9 +12,16 @@
 
 namespace gemma4 {
 
-/// A string character of JSON that stands for itself: a code point that is not ", \ or a control.
-/// Most tokens consist of such characters alone, and most of an answer is made of them, so masks
-/// within texts are put together from tables by the number of characters ("plain" below).
+/// Sets of characters that grammars often allow any run of. Most tokens are a run of one of these,
+/// so the masks of such places are put together from tables by the number of characters.
+enum class RunClass : size_t {
+  kLower,    // a to z
+  kLetters,  // a to z, A to Z
+  kPlain,    // characters that stand for themselves in a JSON string: no control, not ", not "\"
+};
+inline constexpr size_t kRunClasses = 3;
+bool in_class(RunClass run_class, char32_t character);
+
 class TokenTrie {
  public:
   /// `token_bytes`: of each id; empty: a control token, which no grammar allows. At most 255 bytes
@@ -20,7 +29,7 @@ class TokenTrie {
   explicit TokenTrie(std::span<const std::string_view> token_bytes);
   explicit TokenTrie(const Tokenizer& tokenizer);
 
-  static constexpr uint8_t kNotPlain = 255;
+  static constexpr uint8_t kNoRun = 255;
 
   int64_t vocab_size() const { return static_cast<int64_t>(offsets_.size()) - 1; }
   /// 64-bit words of a mask: one bit an id, lowest first.
@@ -39,15 +48,19 @@ class TokenTrie {
     return std::span(sorted_).subspan(first_token_[node],
                                       first_token_[node + 1] - first_token_[node]);
   }
-  /// When all tokens of the subtree are plain: the number of characters of the longest, else
-  /// kNotPlain.
-  uint8_t plain_length(size_t node) const { return plain_length_[node]; }
+  /// By class: when all tokens of the subtree are runs of it, the number of characters of the
+  /// longest, else kNoRun.
+  const std::array<uint8_t, kRunClasses>& run_lengths(size_t node) const {
+    return run_lengths_[node];
+  }
 
-  /// Most characters of a plain token.
-  uint32_t longest_plain() const { return static_cast<uint32_t>(plain_masks_.size()) - 1; }
-  /// All plain tokens of at most `characters` (at most longest_plain()) characters.
-  std::span<const uint64_t> plain_mask(uint32_t characters) const {
-    return plain_masks_[characters];
+  /// Most characters of a token that is a run of the class.
+  uint32_t longest_run(RunClass run_class) const {
+    return static_cast<uint32_t>(run_masks_[static_cast<size_t>(run_class)].size()) - 1;
+  }
+  /// All runs of the class of at most `characters` (at most longest_run()) characters.
+  std::span<const uint64_t> run_mask(RunClass run_class, uint32_t characters) const {
+    return run_masks_[static_cast<size_t>(run_class)][characters];
   }
 
  private:
@@ -55,9 +68,10 @@ class TokenTrie {
   std::vector<uint32_t> offsets_;
   size_t longest_ = 0;
   std::vector<TokenId> sorted_;
-  std::vector<uint8_t> byte_, depth_, plain_length_;
+  std::vector<uint8_t> byte_, depth_;
+  std::vector<std::array<uint8_t, kRunClasses>> run_lengths_;
   std::vector<uint32_t> end_, first_token_;
-  std::vector<std::vector<uint64_t>> plain_masks_;
+  std::array<std::vector<std::vector<uint64_t>>, kRunClasses> run_masks_;  // [class][characters]
 };
 
 }  // namespace gemma4

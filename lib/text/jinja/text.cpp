@@ -91,6 +91,7 @@ Text TextBuilder::take() { return Text(std::exchange(buffer_, {})); }
 size_t find_text(std::string_view haystack, std::string_view needle, size_t from) {
   if (from > haystack.size()) return std::string_view::npos;
   if (needle.empty()) return from;
+  if (needle.size() > haystack.size() - from) return std::string_view::npos;
   // string_view::find takes quadratic time on hostile text; memmem does not.
   const void* found =
       memmem(haystack.data() + from, haystack.size() - from, needle.data(), needle.size());
