@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <optional>
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
@@ -156,6 +157,8 @@ int ChatCommand::run() {
     fmt::print(stderr, "{}; /help lists the commands, Ctrl-D ends the chat\n", flags_.model.name());
   }
   ChatState state{conversation, session, *lines, standard_input_, flags_.save, flags_.output.stats};
+  std::optional<SurviveInterrupts> survive;
+  if (lines->interactive()) survive.emplace();
   const int code = talk(state);
   output.commit();
   return code;

@@ -2,6 +2,7 @@
 
 #include <histedit.h>
 #include <signal.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -29,6 +30,27 @@ struct CloseHistory {
 };
 struct CloseFile {
   void operator()(FILE* file) const { std::fclose(file); }
+};
+
+// libedit shows its prompt just before it takes the terminal. What is typed in between must not
+// be handled by the terminal itself: a Ctrl-C would end the program.
+class HeldTerminal {
+ public:
+  HeldTerminal() : held_(::tcgetattr(0, &before_) == 0) {
+    if (!held_) return;
+    termios mine = before_;
+    mine.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO | ISIG);
+    ::tcsetattr(0, TCSADRAIN, &mine);
+  }
+  ~HeldTerminal() {
+    if (held_) ::tcsetattr(0, TCSADRAIN, &before_);
+  }
+  HeldTerminal(const HeldTerminal&) = delete;
+  HeldTerminal& operator=(const HeldTerminal&) = delete;
+
+ private:
+  termios before_ = {};
+  bool held_;
 };
 
 }  // namespace
@@ -126,6 +148,7 @@ LineEditor::~LineEditor() = default;
 InputLine LineEditor::read(const char* prompt) {
   impl_->prompt = prompt;
   impl_->abandoned = false;
+  const HeldTerminal terminal;
   std::fputs(kPasteModeOn, impl_->screen.get());
   int count = 0;
   const char* line = el_gets(impl_->editor.get(), &count);

@@ -46,6 +46,16 @@ std::optional<FinishReason> StopSignals::requested() const {
   }
 }
 
+SurviveInterrupts::SurviveInterrupts() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGINT, &action, &old_);
+}
+
+SurviveInterrupts::~SurviveInterrupts() { ::sigaction(SIGINT, &old_, nullptr); }
+
 int exit_code_of(FinishReason reason) {
   if (reason == FinishReason::kInterrupted) return kExitInterrupted;
   if (reason == FinishReason::kTerminated) return kExitTerminated;

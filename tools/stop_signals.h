@@ -32,4 +32,16 @@ class StopSignals {
 /// The exit code that an answer's end means: 0, 130 or 143.
 int exit_code_of(FinishReason reason);
 
+/// While this lives, a Ctrl-C that nothing else waits for does nothing: a chat outlives it.
+class SurviveInterrupts {
+ public:
+  SurviveInterrupts();
+  ~SurviveInterrupts();
+  SurviveInterrupts(const SurviveInterrupts&) = delete;
+  SurviveInterrupts& operator=(const SurviveInterrupts&) = delete;
+
+ private:
+  struct sigaction old_ = {};
+};
+
 }  // namespace gemma4

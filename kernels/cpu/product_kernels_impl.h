@@ -30,6 +30,7 @@ struct Products {
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
         const Storage* from = w + r * stride + i;
+        __builtin_prefetch(from + kPrefetchBytes / sizeof(Storage));
         const V weight = load_as<S, T>(from);
         for (int m = 0; m < M; ++m) sum[r][m] = S::fma(weight, xs[m], sum[r][m]);
       }
@@ -74,7 +75,7 @@ struct Products {
 
   // --- many rows: packed blocks -------------------------------------------------------------------
 
-  static constexpr int64_t kPrefetchBytes = 1024;
+  static constexpr int64_t kPrefetchBytes = 512;
   static constexpr int64_t kDepth = 256;    // k at a time: a packed panel of columns stays in L1
   static constexpr int64_t kHeight = 36 * Tile::kRows;  // rows at a time: they stay in L2
 

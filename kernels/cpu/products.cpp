@@ -19,7 +19,7 @@ struct ScalesLayout : WeightLayout {
 };
 
 /// Bytes of weight that a thread takes at a time where few rows meet it.
-constexpr int64_t kPieceBytes = 256 * 1024;
+constexpr int64_t kPieceBytes = 1024 * 1024;
 /// Rows of weight that a thread takes at a time where many rows meet it.
 constexpr int64_t kManyColumns = 256;
 /// Activations of many rows are this much longer than a row, so that rows of a power of two do not

@@ -122,7 +122,7 @@ struct QuantProducts {
     if (bits == 2) pack_few_as<2>(codes, scales, cols, to);
   }
 
-  static constexpr int64_t kPrefetchBytes = 1024;
+  static constexpr int64_t kPrefetchBytes = 512;
 
   /// No scale inside a row.
   struct PerRow {};
@@ -132,7 +132,7 @@ struct QuantProducts {
   static void add_block(const uint8_t* const* w, const Scale* const* scales, I flip, const char* x,
                         int64_t x_stride, V (&sum)[R][M]) {
     constexpr int kParts = 8 / Bits;
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       I codes = S::load_bytes(w[r]);
       if constexpr (Bits == 8) codes = S::flip(codes, flip);
@@ -172,7 +172,7 @@ struct QuantProducts {
     const int64_t bytes = w.cols * Bits / 8;
     int64_t done = 0;
     for (; done + kBytes <= bytes; done += kBytes) {
-
+      for (int r = 0; r < R; ++r) __builtin_prefetch(at[r] + kPrefetchBytes);
       add_block<Bits, Scale, M, R>(at, scales, flip, x, x_stride, sum);
       x += block_bytes<Bits>();
       for (int r = 0; r < R; ++r) at[r] += kBytes, scales[r] += kGroups;
@@ -211,8 +211,16 @@ struct QuantProducts {
   template <int Bits, class Scale>
   static void matvec_as(const QuantRows& w, const char* packed, int64_t m, float* out,
                         int64_t ldo) {
-    constexpr int R = 4;
     const int64_t stride = few_bytes(w.cols, Bits);
+    if (m == 1) {
+      constexpr int R = S::kLanes / 4;
+      const int64_t apart = (w.rows + R - 1) / R;
+      for (int64_t n = 0; n < apart; ++n) {
+        dot_rows<Bits, Scale, 1, R>(w, n, apart, packed, stride, out, ldo);
+      }
+      return;
+    }
+    constexpr int R = 4;
     const int64_t apart = (w.rows + R - 1) / R;
     for (int64_t n = 0; n < apart; ++n) {
       int64_t r = 0;
@@ -222,7 +230,9 @@ struct QuantProducts {
       for (; r + 2 <= m; r += 2) {
         dot_rows<Bits, Scale, 2, R>(w, n, apart, packed + r * stride, stride, out + r * ldo, ldo);
       }
-      if (r < m) dot_rows<Bits, Scale, 1, R>(w, n, apart, packed + r * stride, stride, out + r * ldo, ldo);
+      if (r < m) {
+        dot_rows<Bits, Scale, 1, R>(w, n, apart, packed + r * stride, stride, out + r * ldo, ldo);
+      }
     }
   }
 

@@ -19,14 +19,13 @@ namespace gemma4 {
 
 class DecoderFixture {
  public:
-  DecoderFixture(const std::string& golden, const std::string& device, Dtype kv_dtype,
-                 int64_t max_chunk = 64, int64_t max_sequences = 1)
-      : DecoderFixture(golden_dir(golden), device, kv_dtype, max_chunk, max_sequences) {}
-
-  DecoderFixture(const std::filesystem::path& directory, const std::string& device, Dtype kv_dtype,
-                 int64_t max_chunk = 64, int64_t max_sequences = 1, const WeightChoice& choice = {})
+  /// `checkpoint_dir`: the name of a golden folder, or an absolute path.
+  DecoderFixture(const std::filesystem::path& checkpoint_dir, const std::string& device,
+                 Dtype kv_dtype, int64_t max_chunk = 64, int64_t max_sequences = 1,
+                 const WeightChoice& choice = {})
       : ops(make_backend(device, {.exact_activations = kv_dtype == Dtype::kF32})),
-        checkpoint(Checkpoint::open(directory)),
+        checkpoint(Checkpoint::open(checkpoint_dir.is_absolute() ? checkpoint_dir
+                                                                 : golden_dir(checkpoint_dir))),
         config(parse_model_config(checkpoint.config(), checkpoint.generation_config())),
         kv_options{kv_dtype, max_sequences, 1024 * max_sequences, max_chunk} {
     CheckpointTensors source(checkpoint, *ops);

@@ -217,7 +217,9 @@ SchemaId SchemaDocument::id_of(const Json& json, std::string pointer) {
 void SchemaDocument::check(SchemaId id) const {
   const Json& schema = json(id);
   if (schema.is_boolean()) return;
-  for (const auto& [name, value] : schema.items()) {
+  for (auto it = schema.begin(); it != schema.end(); ++it) {
+    const std::string& name = it.key();
+    const Json& value = it.value();
     const auto known = std::find_if(std::begin(kKeywords), std::end(kKeywords),
                                     [&](const Keyword& one) { return one.name == name; });
     if (known != std::end(kKeywords)) {

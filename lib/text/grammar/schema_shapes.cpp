@@ -374,14 +374,15 @@ bool SchemaShapes::accepts(const SchemaShape& shape, const Json& value, Undeclar
       return false;
     }
   }
-  for (const auto& [key, member] : value.items()) {
+  for (auto it = value.begin(); it != value.end(); ++it) {
+    const std::string& key = it.key();
     const bool declared = std::any_of(object.properties.begin(), object.properties.end(),
                                       [&](const auto& property) { return property.name == key; });
     if (declared) continue;
     const auto others =
         std::find_if(object.others.begin(), object.others.end(),
                      [&](const auto& one) { return !one.keys || one.keys->matches(key); });
-    if (others == object.others.end() || !accepts(others->value, member, undeclared)) return false;
+    if (others == object.others.end() || !accepts(others->value, *it, undeclared)) return false;
   }
   return true;
 }
