@@ -192,17 +192,28 @@ struct QuantProducts {
       }
       add_block<Bits, Scale, M, R>(at, scales, flip, x, x_stride, sum);
     }
-    for (int64_t r = 0, row = n; r < R && row < w.rows; ++r, row += apart) {
-      const float scale = __is_same(Scale, PerRow) ? row_scale(w, row) : 1.0f;
-      for (int m = 0; m < M; ++m) out[m * ldo + row] = S::sum(sum[r][m]) * scale;
+    float scale[R];
+    for (int r = 0; r < R; ++r) {
+      const int64_t row = n + r * apart < w.rows ? n + r * apart : w.rows - 1;
+      scale[r] = __is_same(Scale, PerRow) ? row_scale(w, row) : 1.0f;
+    }
+    for (int m = 0; m < M; ++m) {
+      float sums[R];
+      for (int r = 0; r < R; r += 4) {
+        S::sums(sum[r][m], sum[r + 1][m], sum[r + 2][m], sum[r + 3][m], sums + r);
+      }
+      float* to = out + m * ldo + n;
+      for (int r = 0; r < R && n + r * apart < w.rows; ++r) to[r * apart] = sums[r] * scale[r];
     }
   }
 
   static float row_scale(const QuantRows& w, int64_t row) {
     if (w.scale_type == Element::kF32) return static_cast<const float*>(w.scales)[row];
     const uint16_t* half = static_cast<const uint16_t*>(w.scales) + row;
-    return S::sum(w.scale_type == Element::kBf16 ? S::load_bf16_part(half, 1)
-                                                 : S::load_f16_part(half, 1));
+    if (w.scale_type == Element::kBf16) {
+      return __builtin_bit_cast(float, static_cast<uint32_t>(*half) << 16);
+    }
+    return S::sum(S::load_f16_part(half, 1));
   }
 
   /// Four rows of weights at a time, far apart: each is a stream that goes on through the rows that
@@ -213,7 +224,7 @@ struct QuantProducts {
                         int64_t ldo) {
     const int64_t stride = few_bytes(w.cols, Bits);
     if (m == 1) {
-      constexpr int R = S::kLanes / 4;
+      constexpr int R = S::kLanes / 2;
       const int64_t apart = (w.rows + R - 1) / R;
       for (int64_t n = 0; n < apart; ++n) {
         dot_rows<Bits, Scale, 1, R>(w, n, apart, packed, stride, out, ldo);

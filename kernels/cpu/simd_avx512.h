@@ -47,6 +47,15 @@ struct Avx512Simd {
     return _mm512_or_ps(_mm512_andnot_ps(sign, a), _mm512_and_ps(sign, b));
   }
   static float sum(V a) { return _mm512_reduce_add_ps(a); }
+  /// The sums of four registers.
+  static void sums(V a, V b, V c, V d, float* out) {
+    const V ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const V cd = add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const V all = add(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
+    const __m256 half =
+        _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
+  }
   static float largest(V a) { return _mm512_reduce_max_ps(a); }
 
   static V load(const float* p) { return _mm512_loadu_ps(p); }

@@ -225,7 +225,8 @@ inline std::optional<std::string> draw(const std::shared_ptr<GrammarMasks>& mask
       for (const TokenId id : ids) least = std::min(least, cost(id));
       // Now and then something else, so that no loop of preferences goes on without end; within
       // texts more often, since only expressions ask for certain characters.
-      if (random() % (in_text ? 4 : 40) != 0) std::erase_if(ids, [&](TokenId id) { return cost(id) > least; });
+      if (random() % (in_text ? 4 : 40) != 0)
+        std::erase_if(ids, [&](TokenId id) { return cost(id) > least; });
     }
     const TokenId id = ids[random() % ids.size()];
     constraint.accept(id);
