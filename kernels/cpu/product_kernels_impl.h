@@ -76,7 +76,7 @@ struct Products {
   // --- many rows: packed blocks -------------------------------------------------------------------
 
   static constexpr int64_t kPrefetchBytes = 512;
-  static constexpr int64_t kDepth = 256;    // k at a time: a packed panel of columns stays in L1
+  static constexpr int64_t kDepth = 128;    // k at a time: a packed panel of columns stays in L1
   static constexpr int64_t kHeight = 36 * Tile::kRows;  // rows at a time: they stay in L2
 
   static int64_t gemm_scratch() { return kDepth * (kHeight + Tile::kCols); }

@@ -224,7 +224,7 @@ struct QuantProducts {
                         int64_t ldo) {
     const int64_t stride = few_bytes(w.cols, Bits);
     if (m == 1) {
-      constexpr int R = S::kLanes / 2;
+      constexpr int R = 4;
       const int64_t apart = (w.rows + R - 1) / R;
       for (int64_t n = 0; n < apart; ++n) {
         dot_rows<Bits, Scale, 1, R>(w, n, apart, packed, stride, out, ldo);
@@ -268,7 +268,7 @@ struct QuantProducts {
 
   // --- many rows ----------------------------------------------------------------------------------
 
-  static constexpr int64_t kDepth = 512;  // columns at a time: a panel of weights stays in L1
+  static constexpr int64_t kDepth = 1024;  // columns at a time: a panel of weights stays in L1
   static constexpr int kSteps = kGroup / 4;
 
   static int64_t gemm_scratch() { return kCols * kDepth + (kDepth / kGroup + 1) * kCols * 4; }
