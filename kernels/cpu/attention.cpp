@@ -60,8 +60,8 @@ void StepAttention::make_tiles(const Step& step, const KvLayer& layer, int32_t n
   const auto rows = static_cast<int32_t>(step.rows());
   for (int32_t first = 0; first < rows;) {
     int32_t end = first + 1;
-    while (end < rows && step.sequences[static_cast<size_t>(end)] ==
-                             step.sequences[static_cast<size_t>(first)]) {
+    while (end < rows &&
+           step.sequences[static_cast<size_t>(end)] == step.sequences[static_cast<size_t>(first)]) {
       ++end;
     }
     add_tiles(step.visible_of(layer.kind), first, end, layer, num_heads);
@@ -98,8 +98,7 @@ void StepAttention::run(const Step& step, Matrix q, const KvLayer& layer, Matrix
   parallel_items(num_parts, [&](int64_t i) {
     const Part& part = parts_[static_cast<size_t>(i)];
     const Tile& tile = tiles_[static_cast<size_t>(part.tile)];
-    const auto sequence =
-        static_cast<size_t>(step.sequences[static_cast<size_t>(tile.first_row)]);
+    const auto sequence = static_cast<size_t>(step.sequences[static_cast<size_t>(tile.first_row)]);
     AttentionTile work{};
     work.q = q.row(tile.first_row) + tile.first_head * d;
     work.q_stride = q.cols;
@@ -133,8 +132,8 @@ void StepAttention::run(const Step& step, Matrix q, const KvLayer& layer, Matrix
 
 void StepAttention::merge(const Tile& tile, int32_t head_dim, Matrix out) const {
   const int64_t queries = queries_of_part_;
-  const auto end = static_cast<int64_t>(&tile == &tiles_.back() ? parts_.size()
-                                                                : (&tile + 1)->first_part);
+  const auto end =
+      static_cast<int64_t>(&tile == &tiles_.back() ? parts_.size() : (&tile + 1)->first_part);
   for (int32_t query = 0; query < tile.rows * tile.heads; ++query) {
     float top = -INFINITY;
     for (int64_t p = tile.first_part; p < end; ++p) {

@@ -89,7 +89,8 @@ struct Attention {
     tile.sum[query] += S::sum(total);
   }
 
-  // --- few queries: keys and values are read in place ---------------------------------------------
+  // --- few queries: keys and values are read in place
+  // ---------------------------------------------
 
   template <class T>
   static void attend_few_as(const AttentionTile& tile, float* scratch) {
@@ -98,8 +99,8 @@ struct Attention {
     const auto* value_data = reinterpret_cast<const Storage*>(tile.kv.values);
     const int32_t d = tile.head_dim;
     const int32_t queries = tile.rows * tile.heads;
-    float* q = scratch;                                // [queries, d]
-    float* scores = q + kMatvecRows * d;               // [queries, kKeyBlock]
+    float* q = scratch;                                 // [queries, d]
+    float* scores = q + kMatvecRows * d;                // [queries, kKeyBlock]
     float* weights = scores + kMatvecRows * kKeyBlock;  // [kKeyBlock, queries]
     for (int32_t i = 0; i < queries; ++i) {
       const float* from = tile.q + i / tile.heads * tile.q_stride + i % tile.heads * d;
@@ -112,9 +113,9 @@ struct Attention {
       if (keys.end > all.end) keys.end = all.end;
       for (int32_t t = keys.begin; t < keys.end;) {
         const int32_t run = run_length(tile.kv, t, keys.end);
-        Products<S>::template matvec_as<T>({q, d, queries,
-                                            key_data + element_of(tile.kv, t, d), tile.kv.type, d,
-                                            run, d, scores + (t - keys.begin), kKeyBlock});
+        Products<S>::template matvec_as<T>({q, d, queries, key_data + element_of(tile.kv, t, d),
+                                            tile.kv.type, d, run, d, scores + (t - keys.begin),
+                                            kKeyBlock});
         t += run;
       }
       for (int32_t i = 0; i < queries; ++i) weigh(tile, i, keys, scores + i * kKeyBlock);
@@ -189,7 +190,8 @@ struct Attention {
     }
   }
 
-  // --- many queries: blocks of keys and values are widened once for all of them -------------------
+  // --- many queries: blocks of keys and values are widened once for all of them
+  // -------------------
 
   template <class T>
   static void attend_many_as(const AttentionTile& tile, float* scratch) {
@@ -199,12 +201,12 @@ struct Attention {
     const int32_t d = tile.head_dim;
     const int32_t wide = padded_dim(d);
     const int32_t queries = tile.rows * tile.heads;
-    float* q = scratch;                                 // [panels][d][rows of panel]
-    float* keys_packed = q + kTileQueries * d;          // [d][kCols] for each kCols keys
-    float* values = keys_packed + kKeyBlock * d;        // [kKeyBlock, wide]
-    float* scores = values + kKeyBlock * wide;          // [queries, kKeyBlock]
+    float* q = scratch;                                  // [panels][d][rows of panel]
+    float* keys_packed = q + kTileQueries * d;           // [d][kCols] for each kCols keys
+    float* values = keys_packed + kKeyBlock * d;         // [kKeyBlock, wide]
+    float* scores = values + kKeyBlock * wide;           // [queries, kKeyBlock]
     float* weights = scores + kTileQueries * kKeyBlock;  // [panels][kKeyBlock][rows of panel]
-    float* edge = weights + kTileQueries * kKeyBlock;   // [kRows, kCols]
+    float* edge = weights + kTileQueries * kKeyBlock;    // [kRows, kCols]
     for (int32_t i = 0; i < queries; i += Tile::kRows) {
       const int32_t rows = queries - i < Tile::kRows ? queries - i : Tile::kRows;
       for (int32_t r = 0; r < rows; ++r) {

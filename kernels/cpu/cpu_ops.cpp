@@ -26,8 +26,7 @@ KernelTable kernels_of_this_cpu(CpuLevel at_most) {
   if (features.avx512 && at_most >= CpuLevel::kAvx512) {
     const bool vnni = features.avx512_vnni && at_most >= CpuLevel::kAvx512Vnni;
     return {row_kernels_avx512(), product_kernels_avx512(), attention_kernels_avx512(),
-            tower_kernels_avx512(),
-            vnni ? quant_kernels_avx512vnni() : quant_kernels_avx512()};
+            tower_kernels_avx512(), vnni ? quant_kernels_avx512vnni() : quant_kernels_avx512()};
   }
   if (features.avx2) {
     return {row_kernels_avx2(), product_kernels_avx2(), attention_kernels_avx2(),

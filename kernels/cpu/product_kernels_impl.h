@@ -10,7 +10,8 @@ struct Products {
   using V = typename S::V;
   using Tile = TileProduct<S>;
 
-  // --- few rows: the weight is streamed once, each sum has one accumulator ------------------------
+  // --- few rows: the weight is streamed once, each sum has one accumulator
+  // ------------------------
 
   /// R rows of the weight, n, n + apart ..., with M rows of x. Every sum adds its terms in the same
   /// order whatever R and M are.
@@ -51,8 +52,8 @@ struct Products {
   template <class T, int M>
   static void matvec_rows(const DenseProduct& p) {
     constexpr int kBlock = M <= 2 ? 4 : (M <= 4 ? S::kLanes / 4 : S::kLanes / 8);
-    // The rows of a block are far apart: each is a stream that goes on through the rows that follow,
-    // as the hardware's prefetch likes it.
+    // The rows of a block are far apart: each is a stream that goes on through the rows that
+    // follow, as the hardware's prefetch likes it.
     const int64_t apart = p.n / kBlock;
     for (int64_t n = 0; n < apart; ++n) dot_block<T, M, kBlock>(p, n, apart);
     for (int64_t n = apart * kBlock; n < p.n; ++n) dot_block<T, M, 1>(p, n, 1);
@@ -73,10 +74,11 @@ struct Products {
     if (p.type == Element::kF16) matvec_as<AsF16>(p);
   }
 
-  // --- many rows: packed blocks -------------------------------------------------------------------
+  // --- many rows: packed blocks
+  // -------------------------------------------------------------------
 
   static constexpr int64_t kPrefetchBytes = 512;
-  static constexpr int64_t kDepth = 128;    // k at a time: a packed panel of columns stays in L1
+  static constexpr int64_t kDepth = 256;  // k at a time: a packed panel of columns stays in L1
   static constexpr int64_t kHeight = 36 * Tile::kRows;  // rows at a time: they stay in L2
 
   static int64_t gemm_scratch() { return kDepth * (kHeight + Tile::kCols); }

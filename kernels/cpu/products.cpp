@@ -33,10 +33,16 @@ DenseProduct dense_product(const ProductJob& job, int64_t first, int64_t count) 
   const Weight& weight = *job.weight;
   const Element type = element_type(weight);
   const auto* data = static_cast<const std::byte*>(weight.dense.data);
-  return {job.x,  job.x_stride, job.rows,  data + (job.first + first) * weight.cols *
-                                                      element_bytes(type),
-          type,   weight.cols,  count,     weight.cols,
-          job.out + first,      job.out_stride};
+  return {job.x,
+          job.x_stride,
+          job.rows,
+          data + (job.first + first) * weight.cols * element_bytes(type),
+          type,
+          weight.cols,
+          count,
+          weight.cols,
+          job.out + first,
+          job.out_stride};
 }
 
 /// The columns [begin, end) of a product.
@@ -174,8 +180,7 @@ bool Products::integer(const Weight& weight) const {
 }
 
 Products::Activations Products::activations_of(const ProductJob& job) const {
-  Activations a{job.x, job.x_stride,           job.rows, job.weight->cols,
-                0,     ActivationScheme::kNone, 0.0f};
+  Activations a{job.x, job.x_stride, job.rows, job.weight->cols, 0, ActivationScheme::kNone, 0.0f};
   if (integer(*job.weight)) a.bits = job.weight->quantized->bits;
   if (job.weight->quantized) {
     a.scheme = job.weight->quantized->activation;
@@ -201,7 +206,8 @@ void Products::run(std::span<const ProductJob> jobs) {
   if (!few_.empty()) run_few();
 }
 
-// --- few rows -------------------------------------------------------------------------------------
+// --- few rows
+// -------------------------------------------------------------------------------------
 
 int64_t Products::few_bytes(const Activations& a) const {
   if (a.bits > 0) return kernels_.quant.few_bytes(a.cols, a.bits);
@@ -244,9 +250,8 @@ void Products::run_few() {
       few_at_.push_back(few_at_.back() + few_bytes(a) * a.rows);
     }
     const Weight& weight = *few_[i].weight;
-    const int64_t row_bytes =
-        weight.quantized ? static_cast<int64_t>(weight.quantized->row_bytes)
-                         : weight.cols * element_bytes(element_type(weight));
+    const int64_t row_bytes = weight.quantized ? static_cast<int64_t>(weight.quantized->row_bytes)
+                                               : weight.cols * element_bytes(element_type(weight));
     const int64_t step =
         std::max<int64_t>(16, kPieceBytes / std::max<int64_t>(1, row_bytes) / 16 * 16);
     for (int64_t n = 0; n < few_[i].count; n += step) {
@@ -306,7 +311,8 @@ void Products::run_widened(const ProductJob& job, const float* x, int64_t x_stri
   }
 }
 
-// --- many rows ------------------------------------------------------------------------------------
+// --- many rows
+// ------------------------------------------------------------------------------------
 
 void Products::run_many(const ProductJob& job) {
   if (!job.weight->quantized) {

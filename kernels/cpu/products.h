@@ -80,15 +80,15 @@ class Products {
 
   const KernelTable& kernels_;
   bool exact_activations_;
-  ThreadScratch scratch_;   // packed blocks of weights
-  ThreadScratch widened_;   // rows of quantised weights as float32
+  ThreadScratch scratch_;    // packed blocks of weights
+  ThreadScratch widened_;    // rows of quantised weights as float32
   ThreadScratch quantized_;  // one row of int8 activations in natural order
-  Scratch packed_;          // activations of all jobs that are run together
-  Activations many_key_{};  // what packed_ holds of the last job of many rows
+  Scratch packed_;           // activations of all jobs that are run together
+  Activations many_key_{};   // what packed_ holds of the last job of many rows
   std::vector<ProductJob> few_;
-  std::vector<Activations> few_keys_;   // distinct activations of few_
-  std::vector<int64_t> few_at_;         // [few_keys_ + 1] where they are in packed_
-  std::vector<size_t> few_key_of_;      // [few_] index in few_keys_
+  std::vector<Activations> few_keys_;  // distinct activations of few_
+  std::vector<int64_t> few_at_;        // [few_keys_ + 1] where they are in packed_
+  std::vector<size_t> few_key_of_;     // [few_] index in few_keys_
   std::vector<Piece> pieces_;
 };
 

@@ -30,10 +30,10 @@ struct QuantRows {
 
 /// int8 activations of some rows.
 struct QuantActivations {
-  int8_t* codes;      // [rows, stride], columns in the order of their group
+  int8_t* codes;  // [rows, stride], columns in the order of their group
   int64_t stride;
-  float* scales;      // [rows, cols / kGroup]
-  int32_t* offsets;   // [rows, cols / kGroup]: -2^(bits-1) * the sum of the group's codes
+  float* scales;     // [rows, cols / kGroup]
+  int32_t* offsets;  // [rows, cols / kGroup]: -2^(bits-1) * the sum of the group's codes
 };
 
 struct QuantKernels {

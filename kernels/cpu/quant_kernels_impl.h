@@ -14,7 +14,8 @@ struct QuantProducts {
   static constexpr int kCols = 2 * S::kLanes;   // of a tile
   static constexpr int kRows = S::kIntTileRows;
 
-  // --- activations --------------------------------------------------------------------------------
+  // --- activations
+  // --------------------------------------------------------------------------------
 
   static void quantize(const float* x, int64_t cols, int8_t* q, float* scales) {
     for (int64_t g = 0; g < cols / kGroup; ++g) {
@@ -62,7 +63,8 @@ struct QuantProducts {
     if (bits == 2) arrange_as<2>(q, cols, codes, offsets);
   }
 
-  // --- few rows -----------------------------------------------------------------------------------
+  // --- few rows
+  // -----------------------------------------------------------------------------------
   //
   // A register of weight bytes holds the codes of kBytes * 8 / Bits columns. The activations that
   // meet it come as a block: 8 / Bits registers of int8; the offset of every lane, -2^(Bits-1)
@@ -266,7 +268,8 @@ struct QuantProducts {
     if (w.bits == 2) matvec_of<2>(w, x, m, out, ldo);
   }
 
-  // --- many rows ----------------------------------------------------------------------------------
+  // --- many rows
+  // ----------------------------------------------------------------------------------
 
   static constexpr int64_t kDepth = 1024;  // columns at a time: a panel of weights stays in L1
   static constexpr int kSteps = kGroup / 4;
@@ -438,7 +441,8 @@ struct QuantProducts {
     if (w.bits == 2 && !w.grouped) gemm_as<2, false>(w, x, m, out, ldo, memory);
   }
 
-  // --- float activations --------------------------------------------------------------------------
+  // --- float activations
+  // --------------------------------------------------------------------------
 
   template <int Bits>
   static void dequantize_as(const QuantRows& w, int64_t row, float* out) {
@@ -468,8 +472,8 @@ struct QuantProducts {
   }
 
   static QuantKernels table() {
-    return {quantize, quantize_with, arrange, matvec, few_bytes, pack_few, gemm, gemm_scratch,
-            dequantize};
+    return {quantize, quantize_with, arrange,      matvec,    few_bytes,
+            pack_few, gemm,          gemm_scratch, dequantize};
   }
 };
 

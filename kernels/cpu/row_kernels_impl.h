@@ -133,8 +133,7 @@ struct Rows {
   static void axpy(float a, const float* x, int64_t count, float* y) {
     const V factor = S::set(a);
     for_lanes<S>(
-        count,
-        [&](int64_t i) { S::store(y + i, S::fma(factor, S::load(x + i), S::load(y + i))); },
+        count, [&](int64_t i) { S::store(y + i, S::fma(factor, S::load(x + i), S::load(y + i))); },
         [&](int64_t i, int64_t n) {
           const V old = S::load_part(y + i, n);
           S::store_part(y + i, S::fma(factor, S::load_part(x + i, n), old), n);
@@ -145,9 +144,7 @@ struct Rows {
     const V factor = S::set(scale);
     for_lanes<S>(
         count,
-        [&](int64_t i) {
-          S::store(y + i, S::mul(S::add(S::load(y + i), S::load(x + i)), factor));
-        },
+        [&](int64_t i) { S::store(y + i, S::mul(S::add(S::load(y + i), S::load(x + i)), factor)); },
         [&](int64_t i, int64_t n) {
           const V sum = S::add(S::load_part(y + i, n), S::load_part(x + i, n));
           S::store_part(y + i, S::mul(sum, factor), n);
@@ -188,8 +185,8 @@ struct Rows {
   }
 
   static RowKernels table() {
-    return {rms_norm, close_block,    rotate, gelu_multiply, softcap, widen,
-            narrow_to_bf16, axpy, add_scale, largest,       exp_sum};
+    return {rms_norm,       close_block, rotate,    gelu_multiply, softcap, widen,
+            narrow_to_bf16, axpy,        add_scale, largest,       exp_sum};
   }
 };
 

@@ -32,10 +32,10 @@ class Sampler {
 
   const RowKernels& kernels_;
   std::vector<float> logits_;
-  std::vector<float> block_tops_;   // largest logit of each block of kBlock ids
+  std::vector<float> block_tops_;  // largest logit of each block of kBlock ids
   std::vector<float> weights_;
-  std::vector<int32_t> counts_;     // of an id in the output; zero between calls
-  std::vector<uint8_t> seen_;       // id had its repetition penalty; zero between calls
+  std::vector<int32_t> counts_;  // of an id in the output; zero between calls
+  std::vector<uint8_t> seen_;    // id had its repetition penalty; zero between calls
   std::vector<Candidate> candidates_;
 };
 

@@ -15,7 +15,7 @@ struct Avx512Simd {
   using V = __m512;
   using I = __m512i;
   static constexpr int kLanes = 16;
-  static constexpr int kTileRows = 14;  // x 2 registers of columns = 28 accumulators of 32
+  static constexpr int kTileRows = 14;    // x 2 registers of columns = 28 accumulators of 32
   static constexpr int kIntTileRows = 6;  // x 2 registers, sums in both integers and floats = 24
 
   static V zero() { return _mm512_setzero_ps(); }
@@ -52,8 +52,7 @@ struct Avx512Simd {
     const V ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     const V cd = add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
     const V all = add(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
-    const __m256 half =
-        _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
     _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
   }
   static float largest(V a) { return _mm512_reduce_max_ps(a); }
@@ -68,7 +67,8 @@ struct Avx512Simd {
   }
   static void store(float* p, V a) { _mm512_storeu_ps(p, a); }
 
-  // --- bytes and 32-bit integers ------------------------------------------------------------------
+  // --- bytes and 32-bit integers
+  // ------------------------------------------------------------------
 
   static I load_bytes(const void* p) { return _mm512_loadu_si512(p); }
   static void store_bytes(void* p, I a) { _mm512_storeu_si512(p, a); }
@@ -136,8 +136,7 @@ struct Avx512Simd {
   template <int Each>
   static V repeat(const float* scales) {
     const I lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    return _mm512_permutexvar_ps(_mm512_srli_epi32(lane, log2(Each)),
-                                 load_part(scales, 16 / Each));
+    return _mm512_permutexvar_ps(_mm512_srli_epi32(lane, log2(Each)), load_part(scales, 16 / Each));
   }
 
   /// The first `count` < 16 elements; zeros behind them, and nothing there is read or written.

@@ -49,7 +49,7 @@ std::vector<float> run(Ops& ops, const Scene& scene, float score_scale = 0.2f) {
       static_cast<size_t>(num_blocks) * static_cast<size_t>(kv_cols * shape.block_size) * 4;
   const auto keys = ops.allocate(array_bytes);
   const auto values = ops.allocate(array_bytes);
-  const KvLayer layer{LayerKind::kFull, scene.dtype,    shape.kv_heads, shape.head_dim,
+  const KvLayer layer{LayerKind::kFull, scene.dtype,  shape.kv_heads, shape.head_dim,
                       shape.block_size, keys->data(), values->data()};
   Step asked;
   for (size_t s = 0; s < scene.lengths.size(); ++s) {
@@ -108,7 +108,8 @@ TEST_CASE("attention matches the reference: prompts, single tokens, head counts,
             CAPTURE(length);
             CAPTURE(queries);
             const Scene scene{shape, {length}, {queries}, 0, dtype};
-            check_against_reference(ops, [&](Ops& o) { return run(o, scene); }, 5e-5);
+            check_against_reference(
+                ops, [&](Ops& o) { return run(o, scene); }, 5e-5);
           }
         }
       }
@@ -123,7 +124,8 @@ TEST_CASE("attention of a sliding layer reads its window through a ring of pages
         CAPTURE(window);
         CAPTURE(queries);
         const Scene scene{{2, 2, 32, 16}, {300}, {queries}, window, Dtype::kBf16};
-        check_against_reference(ops, [&](Ops& o) { return run(o, scene); }, 5e-5);
+        check_against_reference(
+            ops, [&](Ops& o) { return run(o, scene); }, 5e-5);
       }
     }
   });
@@ -132,7 +134,8 @@ TEST_CASE("attention of a sliding layer reads its window through a ring of pages
 TEST_CASE("attention of a ragged batch keeps sequences apart") {
   on_each_backend([](Ops& ops) {
     const Scene scene{{2, 4, 32, 16}, {5, 700, 33, 64, 1200}, {1, 1, 20, 4, 1}, 0, Dtype::kBf16};
-    check_against_reference(ops, [&](Ops& o) { return run(o, scene); }, 5e-5);
+    check_against_reference(
+        ops, [&](Ops& o) { return run(o, scene); }, 5e-5);
   });
 }
 
@@ -140,7 +143,8 @@ TEST_CASE("attention over long ranges is cut into parts and merged") {
   on_each_backend([](Ops& ops) {
     for (const int32_t length : {513, 2048, 9000}) {
       const Scene scene{{1, 4, 32, 64}, {length}, {2}, 0, Dtype::kBf16};
-      check_against_reference(ops, [&](Ops& o) { return run(o, scene); }, 5e-5);
+      check_against_reference(
+          ops, [&](Ops& o) { return run(o, scene); }, 5e-5);
     }
   });
 }
@@ -149,7 +153,8 @@ TEST_CASE("attention with scores of hundreds does not overflow") {
   on_each_backend([](Ops& ops) {
     for (const int32_t queries : {1, 30}) {
       const Scene scene{{1, 2, 64, 16}, {200}, {queries}, 0, Dtype::kF32};
-      check_against_reference(ops, [&](Ops& o) { return run(o, scene, 60.0f); }, 1e-3);
+      check_against_reference(
+          ops, [&](Ops& o) { return run(o, scene, 60.0f); }, 1e-3);
     }
   });
 }
@@ -173,7 +178,8 @@ TEST_CASE("ranges beyond the diagonal and rows that see nothing are handled") {
       pages.blocks = {{0, 1}};
       const auto keys = ops.allocate(2 * 16 * 16 * 4);
       const auto values = ops.allocate(2 * 16 * 16 * 4);
-      const KvLayer layer{LayerKind::kSliding, Dtype::kF32, 1, 16, 16, keys->data(), values->data()};
+      const KvLayer layer{LayerKind::kSliding, Dtype::kF32,   1, 16, 16,
+                          keys->data(),        values->data()};
       Step step;
       for (int32_t r = 0; r < rows; ++r) {
         step.tokens.push_back(0);

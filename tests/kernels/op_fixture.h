@@ -38,7 +38,9 @@ class Random {
  public:
   explicit Random(unsigned seed) : engine_(seed) {}
   float normal() { return distribution_(engine_); }
-  int32_t below(int32_t limit) { return static_cast<int32_t>(engine_() % static_cast<unsigned>(limit)); }
+  int32_t below(int32_t limit) {
+    return static_cast<int32_t>(engine_() % static_cast<unsigned>(limit));
+  }
   std::vector<float> normals(int64_t count, float scale = 1.0f) {
     std::vector<float> values(static_cast<size_t>(count));
     for (float& value : values) value = normal() * scale;
@@ -119,12 +121,14 @@ inline double relative_error(const std::vector<float>& got, const std::vector<fl
     const double difference = std::abs(static_cast<double>(got[i]) - expected[i]);
     largest = std::isnan(difference) ? INFINITY : std::max(largest, difference);
   }
-  return largest / std::sqrt(squares / static_cast<double>(std::max<size_t>(got.size(), 1)) + 1e-30);
+  return largest /
+         std::sqrt(squares / static_cast<double>(std::max<size_t>(got.size(), 1)) + 1e-30);
 }
 
 /// What `compute` leaves in a matrix on this backend must be what it leaves on the reference.
-inline void check_against_reference(
-    Ops& ops, const std::function<std::vector<float>(Ops&)>& compute, double tolerance = 3e-6) {
+inline void check_against_reference(Ops& ops,
+                                    const std::function<std::vector<float>(Ops&)>& compute,
+                                    double tolerance = 3e-6) {
   const std::unique_ptr<Ops> reference = make_reference_ops();
   CHECK(relative_error(compute(ops), compute(*reference)) < tolerance);
 }

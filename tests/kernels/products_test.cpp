@@ -81,7 +81,8 @@ TEST_CASE("a row's product does not depend on the rows beside it, up to eight") 
       const std::vector<float> x = random.normals(8 * 333);
       const std::vector<float> first = product(ops, weight.weight, {x.begin(), x.begin() + 333}, 1);
       for (int64_t m = 2; m <= 8; ++m) {
-        const std::vector<float> all = product(ops, weight.weight, {x.begin(), x.begin() + 333 * m}, m);
+        const std::vector<float> all =
+            product(ops, weight.weight, {x.begin(), x.begin() + 333 * m}, m);
         CHECK(std::vector<float>(all.begin(), all.begin() + 70) == first);
       }
     }
@@ -112,9 +113,9 @@ TEST_CASE("gated_mlp matches the reference") {
 TEST_CASE("gelu is right where it vanishes, saturates and overflows") {
   on_each_backend([](Ops& ops) {
     // One weight of 1 makes gated_mlp the bare function gelu(z) * z.
-    const std::vector<float> values = {-1e4f, -200.0f, -12.0f, -5.0f, -1.0f,  -1e-3f, -1e-20f,
-                                       0.0f,   1e-20f,  1e-3f,  0.5f,  1.0f,   3.0f,   9.0f,
-                                       50.0f,  1e4f,    1e15f};
+    const std::vector<float> values = {-1e4f,   -200.0f, -12.0f, -5.0f, -1.0f, -1e-3f,
+                                       -1e-20f, 0.0f,    1e-20f, 1e-3f, 0.5f,  1.0f,
+                                       3.0f,    9.0f,    50.0f,  1e4f,  1e15f};
     const float one = 1.0f;
     Weight weight;
     weight.rows = weight.cols = 1;
@@ -129,7 +130,8 @@ TEST_CASE("gelu is right where it vanishes, saturates and overflows") {
       const double got = compute(ops);
       const double expected = compute(*make_reference_ops());
       CAPTURE(z);
-      CHECK(std::abs(got - expected) <= 1e-6 * std::abs(expected) + 1e-6 * std::abs(double{z}) * 1e-3);
+      CHECK(std::abs(got - expected) <=
+            1e-6 * std::abs(expected) + 1e-6 * std::abs(double{z}) * 1e-3);
     }
   });
 }
@@ -176,8 +178,8 @@ TEST_CASE("per_layer_embed combines projection and table of the layers asked for
               o.begin_step(step);
               const DeviceMatrix in(o, rows, hidden, x);
               const DeviceMatrix out(o, rows, 3 * width);
-              o.per_layer_embed(step, in.view, table.weight, 3.5f, projection.weight, upload(o, norm),
-                                1e-6f, first_layer, 3, out.view);
+              o.per_layer_embed(step, in.view, table.weight, 3.5f, projection.weight,
+                                upload(o, norm), 1e-6f, first_layer, 3, out.view);
               o.end_step(step);
               return out.host();
             },
@@ -206,8 +208,8 @@ TEST_CASE("per_layer_embed takes row 0 of the table for a soft row, whatever its
       ops.begin_step(step);
       const DeviceMatrix in(ops, 1, 24, x);
       const DeviceMatrix out(ops, 1, 32);
-      ops.per_layer_embed(step, in.view, table.weight, 4.0f, projection.weight, upload(ops, norm), 1e-6f,
-                          0, 2, out.view);
+      ops.per_layer_embed(step, in.view, table.weight, 4.0f, projection.weight, upload(ops, norm),
+                          1e-6f, 0, 2, out.view);
       ops.end_step(step);
       return out.host();
     };
@@ -250,9 +252,8 @@ TEST_CASE("experts are chosen and mixed as in the reference") {
       std::vector<MlpWeights> experts;
       for (int e = 0; e < 9; ++e) {
         for (int i = 0; i < 3; ++i) {
-          weights.push_back(std::make_unique<TestWeight>(random, i == 2 ? hidden : width,
-                                                         i == 2 ? width : hidden, Dtype::kBf16,
-                                                         0.3f));
+          weights.push_back(std::make_unique<TestWeight>(
+              random, i == 2 ? hidden : width, i == 2 ? width : hidden, Dtype::kBf16, 0.3f));
         }
         experts.push_back({weights[weights.size() - 3]->weight, weights[weights.size() - 2]->weight,
                            weights.back()->weight});

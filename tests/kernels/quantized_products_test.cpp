@@ -13,16 +13,11 @@ struct Format {
 };
 
 const Format kFormats[] = {
-    {8, 0, Dtype::kBf16},
-    {8, 0, Dtype::kF32, CodePacking::kInt8},
-    {8, 32, Dtype::kF16},
-    {4, 32, Dtype::kBf16},
-    {4, 32, Dtype::kF32},
-    {4, 0, Dtype::kF32},
-    {4, 64, Dtype::kBf16},
-    {2, 0, Dtype::kF32},
-    {2, 32, Dtype::kBf16},
-    {4, 32, Dtype::kBf16, CodePacking::kOffsetBinary, false},
+    {8, 0, Dtype::kBf16},  {8, 0, Dtype::kF32, CodePacking::kInt8},
+    {8, 32, Dtype::kF16},  {4, 32, Dtype::kBf16},
+    {4, 32, Dtype::kF32},  {4, 0, Dtype::kF32},
+    {4, 64, Dtype::kBf16}, {2, 0, Dtype::kF32},
+    {2, 32, Dtype::kBf16}, {4, 32, Dtype::kBf16, CodePacking::kOffsetBinary, false},
     {4, 16, Dtype::kBf16},
 };
 
@@ -56,8 +51,8 @@ class QuantizedWeight {
     if (!format.symmetric) {
       q->zero_point_packing = ZeroPointPacking::kInt8;
       for (int64_t i = 0; i < count; ++i) {
-        zero_points_.push_back(static_cast<int8_t>(random.below(1 << format.bits) -
-                                                   (1 << (format.bits - 1))));
+        zero_points_.push_back(
+            static_cast<int8_t>(random.below(1 << format.bits) - (1 << (format.bits - 1))));
       }
       q->zero_points = zero_points_.data();
     }
@@ -134,7 +129,8 @@ TEST_CASE("with exact activations a quantised product is that of the dequantised
       Random random(41);
       const QuantizedWeight weight(random, n, k, format);
       const std::vector<float> x = random.normals(m * k);
-      check_against_reference(ops, [&](Ops& o) { return product(o, weight.weight, x, m); }, 1e-5);
+      check_against_reference(
+          ops, [&](Ops& o) { return product(o, weight.weight, x, m); }, 1e-5);
     });
   });
 }
@@ -145,7 +141,8 @@ TEST_CASE("integer products are exact where the activations are whole numbers") 
       Random random(42);
       const QuantizedWeight weight(random, n, k, format);
       const std::vector<float> x = whole_numbers(random, m, k);
-      check_against_reference(ops, [&](Ops& o) { return product(o, weight.weight, x, m); }, 1e-5);
+      check_against_reference(
+          ops, [&](Ops& o) { return product(o, weight.weight, x, m); }, 1e-5);
     });
   };
   on_each_backend(test, false);
@@ -159,8 +156,8 @@ TEST_CASE("integer activations cost less than one percent of the result") {
       const QuantizedWeight weight(random, n, k, format);
       const std::vector<float> x = random.normals(m * k);
       const std::unique_ptr<Ops> reference = make_reference_ops();
-      CHECK(rms_error(product(ops, weight.weight, x, m),
-                      product(*reference, weight.weight, x, m)) < 0.01);
+      CHECK(rms_error(product(ops, weight.weight, x, m), product(*reference, weight.weight, x, m)) <
+            0.01);
     });
   };
   on_each_backend(test, false);
@@ -200,7 +197,7 @@ TEST_CASE("static and dynamic activation schemes of a checkpoint are applied, ex
             const std::vector<float> x = random.normals(m * 160);
             weight.matrix->activation =
                 dynamic ? ActivationScheme::kDynamicInt8 : ActivationScheme::kStaticInt8;
-            weight.matrix->input_scale = dynamic ? 0.0f : 0.02f;   // clips some
+            weight.matrix->input_scale = dynamic ? 0.0f : 0.02f;  // clips some
             weight.matrix->output_scale = dynamic ? 0.0f : 0.05f;
             const std::vector<float> got = product(ops, weight.weight, x, m);
 
@@ -215,8 +212,7 @@ TEST_CASE("static and dynamic activation schemes of a checkpoint are applied, ex
                 row[i] = std::nearbyint(std::clamp(row[i] / scale, -128.0f, 127.0f)) * scale;
               }
             }
-            const QuantizedWeight plain(Random(45), 50, 160,
-                                        {bits, 0, Dtype::kF32});
+            const QuantizedWeight plain(Random(45), 50, 160, {bits, 0, Dtype::kF32});
             const std::unique_ptr<Ops> reference = make_reference_ops();
             const std::vector<float> exact_out = product(*reference, plain.weight, rounded, m);
             for (size_t i = 0; i < got.size(); ++i) {

@@ -74,9 +74,10 @@ TEST_CASE("head_norm_rope turns pairs at far positions and leaves those of frequ
               const Vector weight = upload(o, random.normals(head_dim));
               std::vector<float> frequencies;
               for (int32_t j = 0; j < head_dim / 2; ++j) {
-                frequencies.push_back(j % 3 == 2 ? 0.0f
-                                                 : std::pow(1e4f, -2.0f * static_cast<float>(j) /
-                                                                      static_cast<float>(head_dim)));
+                frequencies.push_back(j % 3 == 2
+                                          ? 0.0f
+                                          : std::pow(1e4f, -2.0f * static_cast<float>(j) /
+                                                               static_cast<float>(head_dim)));
               }
               const RopeTable rope{upload(o, frequencies)};
               o.head_norm_rope(step, x.view, head_dim, weight, kEps, rotate ? &rope : nullptr);
