@@ -11,7 +11,7 @@ ctest --test-dir build --output-on-failure --no-tests=error
 
 # Loaders, template engine and parsers read hostile bytes: they also run under the sanitizers.
 echo "test: building with AddressSanitizer and UndefinedBehaviorSanitizer"
-scripts/build.sh build-asan -DGEMMA4_SANITIZE=address,undefined -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+scripts/build.sh build-asan -DGEMMA4_SANITIZE=address,undefined \
   -DGEMMA4_ROOMS_ONLY=ON
 ctest --test-dir build-asan --output-on-failure --no-tests=error
 
