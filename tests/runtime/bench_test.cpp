@@ -1,6 +1,8 @@
 // What a benchmark counts, checked without trusting any clock.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "lib/base/error.h"
 #include "lib/runtime/bench_runner.h"
 #include "lib/runtime/environment.h"
@@ -82,8 +84,13 @@ TEST_CASE("a cell has one TTFT a request, and a gap for every token but the firs
     REQUIRE(field->median.has_value());
     CHECK(*field->median > 0.0);
   }
-  // 27 prompt tokens until the last sequence has its first token.
-  CHECK(*cell->prefill_tokens_per_second.median * *cell->ttft_ms.median * 1e-3 < 27.0 * 3);
+  // 27 prompt tokens until the last of a run's 3 sequences has its first token.
+  for (size_t run = 0; run < 2; ++run) {
+    const auto first = cell->ttft_ms.values.begin() + static_cast<ptrdiff_t>(run * 3);
+    const double last_first_ms = *std::max_element(first, first + 3);
+    CHECK(cell->prefill_tokens_per_second.values[run] * last_first_ms * 1e-3 ==
+          doctest::Approx(27.0));
+  }
 }
 
 TEST_CASE("an answer of one token has no decode rate") {
