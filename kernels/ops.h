@@ -31,14 +31,20 @@ struct RopeTable {
 
 /// Keys and values of one layer that owns them: two arrays
 /// [num_blocks, num_kv_heads, block_size, head_dim] addressed through the step's KvPages of `kind`.
+/// Quantised ones (lib/quant/kv_format.h): a value is its code times a scale. kI8 has a scale for
+/// each token and head, set when it is stored; kF8E4M3 one for all keys and one for all values.
 struct KvLayer {
   LayerKind kind = LayerKind::kFull;
-  Dtype dtype = Dtype::kBf16;  // kF32 or kBf16
+  Dtype dtype = Dtype::kBf16;  // kF32, kBf16, kI8 or kF8E4M3
   int32_t num_kv_heads = 0;
   int32_t head_dim = 0;
   int32_t block_size = 0;
   void* keys = nullptr;
   void* values = nullptr;
+  float* key_scales = nullptr;    // kI8: [num_blocks, num_kv_heads, block_size]
+  float* value_scales = nullptr;  // likewise
+  float key_scale = 1.0f;         // kF8E4M3
+  float value_scale = 1.0f;       // likewise
 };
 
 struct LinearTarget {

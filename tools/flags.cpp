@@ -37,8 +37,9 @@ void ModelFlags::add_to(CLI::App& app) {
   add_value(app, "--lm-head", lm_head, "stored|bf16|int8|int4", "the same for the output head")
       ->check(CLI::IsMember({"stored", "bf16", "int8", "int4"}))
       ->group(group);
-  add_value(app, "--kv-cache-dtype", kv_cache_dtype, "bf16|f32", "keys and values are kept as")
-      ->check(CLI::IsMember({"bf16", "f32"}))
+  add_value(app, "--kv-cache-dtype", kv_cache_dtype, "bf16|int8|fp8|f32",
+            "keys and values are kept as; fp8 with the checkpoint's\nscales, or 1")
+      ->check(CLI::IsMember({"bf16", "int8", "fp8", "f32"}))
       ->group(group);
   add_switch(app, "--exact-activations", exact_activations, "never round activations for speed")
       ->group(group);
@@ -58,7 +59,10 @@ EngineOptions ModelFlags::engine_options() const {
   options.threads = threads;
   options.context = context;
   options.weights = {weight_format_from_name(weights), weight_format_from_name(lm_head)};
-  options.kv_cache_dtype = kv_cache_dtype == "f32" ? Dtype::kF32 : Dtype::kBf16;
+  options.kv_cache_dtype = kv_cache_dtype == "f32"    ? Dtype::kF32
+                           : kv_cache_dtype == "int8" ? Dtype::kI8
+                           : kv_cache_dtype == "fp8"  ? Dtype::kF8E4M3
+                                                      : Dtype::kBf16;
   options.exact_activations = exact_activations;
   return options;
 }

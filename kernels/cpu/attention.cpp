@@ -22,6 +22,19 @@ int32_t part_size(int32_t end) {
   return size;
 }
 
+Element element_type(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kF32:
+      return Element::kF32;
+    case Dtype::kI8:
+      return Element::kInt8;
+    case Dtype::kF8E4M3:
+      return Element::kFp8;
+    default:
+      return Element::kBf16;
+  }
+}
+
 }  // namespace
 
 void StepAttention::add_tiles(const std::vector<KeyRange>& visible, int32_t first, int32_t end,
@@ -108,7 +121,11 @@ void StepAttention::run(const Step& step, Matrix q, const KvLayer& layer, Matrix
     work.visible = visible + tile.first_row;
     work.kv.keys = static_cast<const char*>(layer.keys);
     work.kv.values = static_cast<const char*>(layer.values);
-    work.kv.type = layer.dtype == Dtype::kF32 ? Element::kF32 : Element::kBf16;
+    work.kv.key_scales = layer.key_scales;
+    work.kv.value_scales = layer.value_scales;
+    work.kv.key_scale = layer.key_scale;
+    work.kv.value_scale = layer.value_scale;
+    work.kv.type = element_type(layer.dtype);
     work.kv.blocks = pages.blocks[sequence].data();
     work.kv.num_blocks = static_cast<int32_t>(pages.blocks[sequence].size());
     work.kv.block_size = layer.block_size;

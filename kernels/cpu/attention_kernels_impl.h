@@ -36,6 +36,29 @@ struct Attention {
     return keys;
   }
 
+  /// Multiplies the scores or weights [queries, kKeyBlock] of the keys by what the codes of their
+  /// keys or values are multiplied by.
+  template <class T>
+  static void apply_scales(const AttentionTile& tile, KeySpan keys, const float* scales,
+                           float scale, float* scores) {
+    if constexpr (__is_same(T, AsInt8) || __is_same(T, AsFp8)) {
+      float factors[kKeyBlock];
+      const int32_t count = keys.end - keys.begin;
+      for (int32_t t = keys.begin; t < keys.end;) {
+        const int32_t run = run_length(tile.kv, t, keys.end);
+        const int64_t vector = element_of(tile.kv, t, tile.head_dim) / tile.head_dim;
+        for (int32_t i = 0; i < run; ++i) {
+          factors[t - keys.begin + i] =
+              __is_same(T, AsInt8) ? scales[vector + i] : scale * (1.0f / kFp8Unit);
+        }
+        t += run;
+      }
+      for (int32_t i = 0; i < tile.rows * tile.heads; ++i) {
+        for (int32_t t = 0; t < count; ++t) scores[i * kKeyBlock + t] *= factors[t];
+      }
+    }
+  }
+
   static void reset(const AttentionTile& tile) {
     const int64_t queries = static_cast<int64_t>(tile.rows) * tile.heads;
     for (int64_t i = 0; i < queries * tile.head_dim; ++i) tile.weighted[i] = 0.0f;
@@ -118,7 +141,9 @@ struct Attention {
                                             kKeyBlock});
         t += run;
       }
+      apply_scales<T>(tile, keys, tile.kv.key_scales, tile.kv.key_scale, scores);
       for (int32_t i = 0; i < queries; ++i) weigh(tile, i, keys, scores + i * kKeyBlock);
+      apply_scales<T>(tile, keys, tile.kv.value_scales, tile.kv.value_scale, scores);
       pack_weights(scores, queries, keys.end - keys.begin, weights);
       for (int32_t t = keys.begin; t < keys.end;) {
         const int32_t run = run_length(tile.kv, t, keys.end);
@@ -234,7 +259,9 @@ struct Attention {
                                         scores + i * kKeyBlock + t, kKeyBlock, false);
         }
       }
+      apply_scales<T>(tile, keys, tile.kv.key_scales, tile.kv.key_scale, scores);
       for (int32_t i = 0; i < queries; ++i) weigh(tile, i, keys, scores + i * kKeyBlock);
+      apply_scales<T>(tile, keys, tile.kv.value_scales, tile.kv.value_scale, scores);
       for (int32_t t = 0; t < count; ++t) {
         const Storage* from = value_data + element_of(tile.kv, keys.begin + t, d);
         float* to = values + t * wide;
@@ -267,11 +294,15 @@ struct Attention {
   static void attend_few(const AttentionTile& tile, float* scratch) {
     if (tile.kv.type == Element::kF32) attend_few_as<AsF32>(tile, scratch);
     if (tile.kv.type == Element::kBf16) attend_few_as<AsBf16>(tile, scratch);
+    if (tile.kv.type == Element::kInt8) attend_few_as<AsInt8>(tile, scratch);
+    if (tile.kv.type == Element::kFp8) attend_few_as<AsFp8>(tile, scratch);
   }
 
   static void attend_many(const AttentionTile& tile, float* scratch) {
     if (tile.kv.type == Element::kF32) attend_many_as<AsF32>(tile, scratch);
     if (tile.kv.type == Element::kBf16) attend_many_as<AsBf16>(tile, scratch);
+    if (tile.kv.type == Element::kInt8) attend_many_as<AsInt8>(tile, scratch);
+    if (tile.kv.type == Element::kFp8) attend_many_as<AsFp8>(tile, scratch);
   }
 
   static int64_t scratch(int64_t head_dim) {

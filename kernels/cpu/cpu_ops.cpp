@@ -16,6 +16,7 @@
 #include "lib/base/cpu_features.h"
 #include "lib/base/error.h"
 #include "lib/base/parallel.h"
+#include "lib/quant/kv_format.h"
 
 namespace gemma4 {
 namespace cpu {
@@ -143,10 +144,11 @@ class CpuOps : public Ops {
         const int64_t block = slot / layer.block_size;
         for (int64_t h = 0; h < layer.num_kv_heads; ++h) {
           const int64_t to =
-              ((block * layer.num_kv_heads + h) * layer.block_size + slot % layer.block_size) *
-              layer.head_dim;
-          store_kv(k.row(r) + h * layer.head_dim, layer, layer.keys, to);
-          store_kv(v.row(r) + h * layer.head_dim, layer, layer.values, to);
+              (block * layer.num_kv_heads + h) * layer.block_size + slot % layer.block_size;
+          store_kv(k.row(r) + h * layer.head_dim, layer, layer.keys, layer.key_scales,
+                   layer.key_scale, to);
+          store_kv(v.row(r) + h * layer.head_dim, layer, layer.values, layer.value_scales,
+                   layer.value_scale, to);
         }
       }
     });
@@ -344,12 +346,28 @@ class CpuOps : public Ops {
     });
   }
 
-  void store_kv(const float* head, const KvLayer& layer, void* array, int64_t to) const {
-    if (layer.dtype == Dtype::kF32) {
-      std::memcpy(static_cast<float*>(array) + to, head,
-                  static_cast<size_t>(layer.head_dim) * sizeof(float));
-    } else {
-      kernels_.rows.narrow_to_bf16(head, layer.head_dim, static_cast<uint16_t*>(array) + to);
+  /// Stores one head as head vector `to` of an array of keys or values.
+  void store_kv(const float* head, const KvLayer& layer, void* array, float* scales, float scale,
+                int64_t to) const {
+    const int64_t d = layer.head_dim;
+    switch (layer.dtype) {
+      case Dtype::kF32:
+        std::memcpy(static_cast<float*>(array) + to * d, head,
+                    static_cast<size_t>(d) * sizeof(float));
+        return;
+      case Dtype::kI8: {
+        auto* codes = static_cast<int8_t*>(array) + to * d;
+        scales[to] = kv_scale({head, static_cast<size_t>(d)}, kKvInt8Max);
+        for (int64_t i = 0; i < d; ++i) codes[i] = to_kv_int8(head[i], 1.0f / scales[to]);
+        return;
+      }
+      case Dtype::kF8E4M3: {
+        auto* codes = static_cast<uint8_t*>(array) + to * d;
+        for (int64_t i = 0; i < d; ++i) codes[i] = to_kv_fp8_static(head[i], scale);
+        return;
+      }
+      default:
+        kernels_.rows.narrow_to_bf16(head, d, static_cast<uint16_t*>(array) + to * d);
     }
   }
 

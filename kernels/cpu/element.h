@@ -6,7 +6,8 @@
 namespace gemma4::cpu {
 
 /// Of dense weights, of scales, and of keys and values.
-enum class Element : uint8_t { kF32, kBf16, kF16 };
+/// Keys and values alone may be kInt8 and kFp8 (e4m3).
+enum class Element : uint8_t { kF32, kBf16, kF16, kInt8, kFp8 };
 
 /// Largest number of activation rows that the matrix-vector kernels take.
 inline constexpr int kMatvecRows = 8;

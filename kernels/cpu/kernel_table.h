@@ -74,10 +74,17 @@ struct KeySpan {
   int32_t end;
 };
 
+/// What load_fp8 of the SIMD types gives of a value.
+inline constexpr float kFp8Unit = 0x1p-8f;
+
 /// Where the keys and values of one sequence and one KV head are; see KvPages and KvLayer.
 struct KvView {
   const char* keys;
   const char* values;
+  const float* key_scales;  // kInt8, one a head vector
+  const float* value_scales;
+  float key_scale;  // kFp8
+  float value_scale;
   Element type;
   const int32_t* blocks;
   int32_t num_blocks;

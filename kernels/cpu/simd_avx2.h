@@ -66,6 +66,12 @@ struct Avx2 {
   static V load_f16(const uint16_t* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
+  static V load_int8(const int8_t* p) {
+    return widen_int8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  }
+  static V load_fp8(const uint8_t* p) {
+    return widen_fp8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  }
   static void store(float* p, V a) { _mm256_storeu_ps(p, a); }
 
   static I load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
@@ -129,6 +135,12 @@ struct Avx2 {
   static V load_f16_part(const uint16_t* p, int64_t count) {
     return _mm256_cvtph_ps(load_words(p, count));
   }
+  static V load_int8_part(const int8_t* p, int64_t count) {
+    return widen_int8(load_first_bytes(p, count));
+  }
+  static V load_fp8_part(const uint8_t* p, int64_t count) {
+    return widen_fp8(load_first_bytes(p, count));
+  }
   static void store_part(float* p, V a, int64_t count) { _mm256_maskstore_ps(p, mask(count), a); }
 
   static void store_bf16(uint16_t* p, V a) {
@@ -165,6 +177,19 @@ struct Avx2 {
     alignas(16) uint16_t words[8] = {};
     for (int64_t i = 0; i < count; ++i) words[i] = p[i];
     return _mm_load_si128(reinterpret_cast<const __m128i*>(words));
+  }
+  static __m128i load_first_bytes(const void* p, int64_t count) {
+    uint64_t bytes = 0;
+    __builtin_memcpy(&bytes, p, static_cast<size_t>(count));
+    return _mm_cvtsi64_si128(static_cast<int64_t>(bytes));
+  }
+  static V widen_int8(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)); }
+  static V widen_fp8(__m128i bytes) {
+    const __m128i words = _mm_slli_epi16(_mm_cvtepi8_epi16(bytes), 7);
+    const __m128i bits = _mm_and_si128(words, _mm_set1_epi16(static_cast<int16_t>(0xBFFF)));
+    const __m128i nan = _mm_cmpeq_epi16(_mm_or_si128(bits, _mm_set1_epi16(INT16_MIN)),
+                                        _mm_set1_epi16(static_cast<int16_t>(0xBF80)));
+    return _mm256_cvtph_ps(_mm_blendv_epi8(bits, _mm_set1_epi16(0x7E00), nan));
   }
   static __m128i narrow_to_bf16(V a) {
     const __m256i bits = _mm256_castps_si256(a);

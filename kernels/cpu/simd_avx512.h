@@ -65,6 +65,13 @@ struct Avx512Simd {
   static V load_f16(const uint16_t* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  static V load_int8(const int8_t* p) {
+    return widen_int8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  /// e4m3 as kFp8Unit of their values: their bits are those of float16 values 2^8 times as small.
+  static V load_fp8(const uint8_t* p) {
+    return widen_fp8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
   static void store(float* p, V a) { _mm512_storeu_ps(p, a); }
 
   // --- bytes and 32-bit integers
@@ -150,6 +157,12 @@ struct Avx512Simd {
   static V load_f16_part(const uint16_t* p, int64_t count) {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask(count), p));
   }
+  static V load_int8_part(const int8_t* p, int64_t count) {
+    return widen_int8(_mm_maskz_loadu_epi8(mask(count), p));
+  }
+  static V load_fp8_part(const uint8_t* p, int64_t count) {
+    return widen_fp8(_mm_maskz_loadu_epi8(mask(count), p));
+  }
   static void store_part(float* p, V a, int64_t count) { _mm512_mask_storeu_ps(p, mask(count), a); }
 
   /// Rounds to nearest, ties to even; NaN stays NaN.
@@ -184,6 +197,16 @@ struct Avx512Simd {
   }
 
  private:
+  static V widen_int8(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
+  static V widen_fp8(__m128i bytes) {
+    const __m256i words = _mm256_slli_epi16(_mm256_cvtepi8_epi16(bytes), 7);
+    // Bit 14 repeats the sign: it is the top bit of float16's exponent.
+    const __m256i bits = _mm256_and_si256(words, _mm256_set1_epi16(static_cast<int16_t>(0xBFFF)));
+    const __mmask16 nan =
+        _mm256_cmpeq_epi16_mask(_mm256_or_si256(bits, _mm256_set1_epi16(INT16_MIN)),
+                                _mm256_set1_epi16(static_cast<int16_t>(0xBF80)));
+    return _mm512_cvtph_ps(_mm256_mask_mov_epi16(bits, nan, _mm256_set1_epi16(0x7E00)));
+  }
   static __mmask16 mask(int64_t count) { return static_cast<__mmask16>((1u << count) - 1u); }
   static __m256i narrow_to_bf16(V a) {
     const __m512i bits = _mm512_castps_si512(a);

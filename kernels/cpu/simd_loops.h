@@ -18,6 +18,12 @@ struct AsBf16 {
 struct AsF16 {
   using Storage = uint16_t;
 };
+struct AsInt8 {
+  using Storage = int8_t;
+};
+struct AsFp8 {
+  using Storage = uint8_t;
+};
 
 template <class S, class T>
 inline typename S::V load_as(const typename T::Storage* p) {
@@ -25,6 +31,10 @@ inline typename S::V load_as(const typename T::Storage* p) {
     return S::load(p);
   } else if constexpr (__is_same(T, AsBf16)) {
     return S::load_bf16(p);
+  } else if constexpr (__is_same(T, AsInt8)) {
+    return S::load_int8(p);
+  } else if constexpr (__is_same(T, AsFp8)) {
+    return S::load_fp8(p);
   } else {
     return S::load_f16(p);
   }
@@ -36,6 +46,10 @@ inline typename S::V load_part_as(const typename T::Storage* p, int64_t count) {
     return S::load_part(p, count);
   } else if constexpr (__is_same(T, AsBf16)) {
     return S::load_bf16_part(p, count);
+  } else if constexpr (__is_same(T, AsInt8)) {
+    return S::load_int8_part(p, count);
+  } else if constexpr (__is_same(T, AsFp8)) {
+    return S::load_fp8_part(p, count);
   } else {
     return S::load_f16_part(p, count);
   }

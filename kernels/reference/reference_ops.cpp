@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "kernels/host_buffer.h"
+#include "kernels/reference/kv_array.h"
 #include "kernels/reference/tower_ops.h"
 #include "lib/base/error.h"
 #include "lib/base/scalar_types.h"
@@ -106,22 +107,14 @@ void mlp(const MlpWeights& weights, const float* x, float* out) {
   multiply(weights.down, gate.data(), out);
 }
 
-float kv_element(const void* array, Dtype dtype, int64_t index) {
-  if (dtype == Dtype::kF32) return static_cast<const float*>(array)[index];
-  return to_float(static_cast<const Bf16*>(array)[index]);
-}
-
 // One query head at a time: scores over its key range, softmax, weighted sum of values.
 void attention(const Step& step, Matrix q, const KvLayer& layer, Matrix out) {
   const int64_t head_dim = layer.head_dim;
   const int64_t num_heads = q.cols / head_dim;
   const int64_t group = num_heads / layer.num_kv_heads;
   const KvPages& pages = step.pages_of(layer.kind);
-  const auto offset = [&](int64_t slot, int64_t kv_head) {
-    const int64_t block = slot / layer.block_size;
-    return ((block * layer.num_kv_heads + kv_head) * layer.block_size + slot % layer.block_size) *
-           head_dim;
-  };
+  const KvArray keys = KvArray::keys(layer);
+  const KvArray values = KvArray::values(layer);
   for (int64_t r = 0; r < q.rows; ++r) {
     const KeyRange range = step.visible_of(layer.kind)[static_cast<size_t>(r)];
     const int32_t sequence = step.sequences[static_cast<size_t>(r)];
@@ -129,13 +122,12 @@ void attention(const Step& step, Matrix q, const KvLayer& layer, Matrix out) {
       const float* query = q.row(r) + h * head_dim;
       float* result = out.row(r) + h * head_dim;
       std::vector<double> scores;
-      std::vector<int64_t> offsets;
+      std::vector<int64_t> vectors;
       for (int32_t t = range.begin; t < range.end; ++t) {
-        offsets.push_back(offset(pages.slot(sequence, t), h / group));
+        vectors.push_back(kv_vector(layer, pages.slot(sequence, t), h / group));
         double score = 0.0;
         for (int64_t j = 0; j < head_dim; ++j) {
-          score += static_cast<double>(query[j]) *
-                   kv_element(layer.keys, layer.dtype, offsets.back() + j);
+          score += static_cast<double>(query[j]) * keys.load(vectors.back(), j);
         }
         scores.push_back(score);
       }
@@ -145,7 +137,7 @@ void attention(const Step& step, Matrix q, const KvLayer& layer, Matrix out) {
       for (int64_t j = 0; j < head_dim; ++j) {
         double sum = 0.0;
         for (size_t t = 0; t < scores.size(); ++t) {
-          sum += scores[t] * kv_element(layer.values, layer.dtype, offsets[t] + j);
+          sum += scores[t] * values.load(vectors[t], j);
         }
         result[j] = static_cast<float>(sum / total);
       }
@@ -237,15 +229,10 @@ class ReferenceOps : public Ops {
     for (int64_t r = 0; r < k.rows; ++r) {
       const auto i = static_cast<size_t>(r);
       const int64_t slot = step.pages_of(layer.kind).slot(step.sequences[i], step.positions[i]);
-      const int64_t block = slot / layer.block_size;
       for (int64_t h = 0; h < layer.num_kv_heads; ++h) {
-        const int64_t to =
-            ((block * layer.num_kv_heads + h) * layer.block_size + slot % layer.block_size) *
-            layer.head_dim;
-        for (int64_t j = 0; j < layer.head_dim; ++j) {
-          store(layer.keys, layer.dtype, to + j, k.row(r)[h * layer.head_dim + j]);
-          store(layer.values, layer.dtype, to + j, v.row(r)[h * layer.head_dim + j]);
-        }
+        const int64_t to = reference::kv_vector(layer, slot, h);
+        reference::KvArray::keys(layer).store(to, k.row(r) + h * layer.head_dim);
+        reference::KvArray::values(layer).store(to, v.row(r) + h * layer.head_dim);
       }
     }
   }
@@ -418,15 +405,6 @@ class ReferenceOps : public Ops {
   void light_conv(Matrix x, const LightConv& conv, std::span<const RowSpan> clips,
                   Matrix out) override {
     reference::light_conv(x, conv, clips, out);
-  }
-
- private:
-  static void store(void* array, Dtype dtype, int64_t index, float value) {
-    if (dtype == Dtype::kF32) {
-      static_cast<float*>(array)[index] = value;
-    } else {
-      static_cast<Bf16*>(array)[index] = to_bf16(value);
-    }
   }
 };
 

@@ -29,8 +29,6 @@ void mlp(const MlpWeights& weights, const float* x, float* out);
 int32_t sample(const float* logits, int64_t vocab_size, const SampleRow& row);
 /// softmax attention of one step; see Ops::attention.
 void attention(const Step& step, Matrix q, const KvLayer& layer, Matrix out);
-/// Key or value element of a KV layer, read as float32.
-float kv_element(const void* array, Dtype dtype, int64_t index);
 
 }  // namespace reference
 }  // namespace gemma4

@@ -48,6 +48,12 @@ class LayerLoader {
     w.q_proj = matrix("self_attn.q_proj", q_size, hidden_);
     w.o_proj = matrix("self_attn.o_proj", hidden_, q_size);
     w.q_norm = norm("self_attn.q_norm", layer.head_dim);
+    // Scales for a quantised cache: load_kv_scales reads them where they are wanted.
+    for (const char* name :
+         {"k_scale", "v_scale", "q_scale", "k_proj.k_scale", "v_proj.v_scale", "k_cache.scale",
+          "v_cache.scale", "kv_scale", "k_cache_scale", "v_cache_scale"}) {
+      source_.ignore(prefix_ + "self_attn." + name);
+    }
     if (layer.owns_kv) {
       w.k_proj = matrix("self_attn.k_proj", kv_size, hidden_);
       w.k_norm = norm("self_attn.k_norm", layer.head_dim);

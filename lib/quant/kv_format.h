@@ -26,7 +26,8 @@ inline float kv_scale(std::span<const float> head, float max_code) {
 /// Rounds half away from zero.
 inline int8_t to_kv_int8(float x, float inverse_scale) {
   const float v = x * inverse_scale;
-  return static_cast<int8_t>(std::clamp(v + std::copysign(0.5f, v), -128.0f, 127.0f));
+  // In this order NaN becomes 127: the conversion of NaN is undefined.
+  return static_cast<int8_t>(std::max(-128.0f, std::min(127.0f, v + std::copysign(0.5f, v))));
 }
 
 inline uint8_t to_kv_fp8(float x, float inverse_scale) { return to_fp8_e4m3(x * inverse_scale); }

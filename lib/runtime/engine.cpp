@@ -46,7 +46,8 @@ class LoadedEngine : public Engine {
     cache_ = std::make_unique<KvCache>(
         *ops_, config_.text,
         KvCacheOptions{options.kv_cache_dtype, options.max_sequences,
-                       context_ * options.max_sequences, std::max(max_chunk_, kMaxTokensAtOnce)});
+                       context_ * options.max_sequences, std::max(max_chunk_, kMaxTokensAtOnce),
+                       std::move(kv_scales_)});
     load_ms_ = now_ms() - started;
   }
 
@@ -83,6 +84,9 @@ class LoadedEngine : public Engine {
     TextWeights weights =
         load_text_weights(source, config_.text, *ops_, options_.weights, progress);
     source.finish();
+    if (options_.kv_cache_dtype == Dtype::kF8E4M3) {
+      kv_scales_ = load_kv_scales(*checkpoint_, config_.text);
+    }
     return weights;
   }
 
@@ -117,6 +121,7 @@ class LoadedEngine : public Engine {
   EngineOptions options_;
   std::optional<Checkpoint> checkpoint_;
   ModelConfig config_;
+  std::vector<KvScales> kv_scales_;  // until the cache is made
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<TextDecoder> decoder_;
   std::unique_ptr<KvCache> cache_;

@@ -22,9 +22,9 @@ struct EngineOptions {
   std::filesystem::path directory;  // of the checkpoint; see locate_model
   /// A preset (share/models/NAME.json): random weights of that shape instead of a checkpoint.
   std::filesystem::path dummy_preset;
-  std::string device = "auto";  // auto, cpu, reference
-  int threads = 0;              // 0: one a physical core
-  Dtype kv_cache_dtype = Dtype::kBf16;
+  std::string device = "auto";          // auto, cpu, reference
+  int threads = 0;                      // 0: one a physical core
+  Dtype kv_cache_dtype = Dtype::kBf16;  // as KvLayer's
   bool exact_activations = false;
   WeightChoice weights;                  // --weights, --lm-head
   int64_t context = 0;                   // most positions of one sequence; 0: the model's own limit

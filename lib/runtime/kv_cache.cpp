@@ -16,9 +16,29 @@ int64_t ring_blocks(const TextConfig& config, int64_t max_chunk) {
   return blocks_for(config.sliding_window + max_chunk);
 }
 
-size_t block_bytes(const LayerConfig& layer, Dtype dtype) {
+// Of keys or values.
+size_t block_bytes(const KvLayer& layer) {
   return static_cast<size_t>(layer.num_kv_heads) * kBlockSize *
-         static_cast<size_t>(layer.head_dim) * static_cast<size_t>(dtype_bits(dtype) / 8);
+         static_cast<size_t>(layer.head_dim * dtype_bits(layer.dtype) / 8);
+}
+
+// Of their scales.
+size_t scale_bytes(const KvLayer& layer) {
+  if (layer.dtype != Dtype::kI8) return 0;
+  return static_cast<size_t>(layer.num_kv_heads) * kBlockSize * sizeof(float);
+}
+
+KvLayer empty_layer(const LayerConfig& layer, Dtype dtype) {
+  return {layer.kind, dtype, layer.num_kv_heads, layer.head_dim, kBlockSize};
+}
+
+// Calls fn(array, bytes of one block) for each array of a layer.
+template <typename Fn>
+void for_arrays(const KvLayer& layer, const Fn& fn) {
+  for (void* array : {layer.keys, layer.values}) fn(array, block_bytes(layer));
+  for (float* array : {layer.key_scales, layer.value_scales}) {
+    if (array != nullptr) fn(static_cast<void*>(array), scale_bytes(layer));
+  }
 }
 
 }  // namespace
@@ -28,7 +48,8 @@ KvCacheBytes kv_cache_bytes(const TextConfig& config, Dtype dtype, int64_t posit
   KvCacheBytes bytes;
   for (const LayerConfig& layer : config.layers) {
     if (!layer.owns_kv) continue;
-    const uint64_t block = 2 * block_bytes(layer, dtype);
+    const KvLayer empty = empty_layer(layer, dtype);
+    const uint64_t block = 2 * (block_bytes(empty) + scale_bytes(empty));
     if (layer.kind == LayerKind::kFull) {
       bytes.full += block * static_cast<uint64_t>(blocks_for(positions));
     } else {
@@ -45,13 +66,22 @@ KvCache::KvCache(Ops& ops, const TextConfig& config, const KvCacheOptions& optio
   const int64_t ring = ring_blocks(config, options.max_chunk);
   ring_size_ = ring * kBlockSize;
   for (const LayerConfig& layer : config.layers) {
-    KvLayer kv{layer.kind, options.dtype, layer.num_kv_heads, layer.head_dim, kBlockSize};
+    KvLayer kv = empty_layer(layer, options.dtype);
     if (layer.owns_kv) {
       const int64_t blocks = layer.kind == LayerKind::kFull ? full_blocks : ring * sequences;
-      const size_t bytes = block_bytes(layer, options.dtype) * static_cast<size_t>(blocks);
-      for (void** array : {&kv.keys, &kv.values}) {
-        buffers_.push_back(ops.allocate(bytes));
-        *array = buffers_.back()->data();
+      const auto array = [&](size_t bytes_of_block) {
+        buffers_.push_back(ops.allocate(bytes_of_block * static_cast<size_t>(blocks)));
+        return buffers_.back()->data();
+      };
+      kv.keys = array(block_bytes(kv));
+      kv.values = array(block_bytes(kv));
+      if (scale_bytes(kv) > 0) {
+        kv.key_scales = static_cast<float*>(array(scale_bytes(kv)));
+        kv.value_scales = static_cast<float*>(array(scale_bytes(kv)));
+      }
+      if (!options.scales.empty()) {
+        kv.key_scale = options.scales[layers_.size()].key;
+        kv.value_scale = options.scales[layers_.size()].value;
       }
     }
     layers_.push_back(kv);
@@ -105,16 +135,14 @@ std::vector<std::byte> KvCache::save_ring(int32_t sequence) const {
   std::vector<std::byte> saved;
   for (const KvLayer& layer : layers_) {
     if (layer.kind != LayerKind::kSliding || layer.keys == nullptr) continue;
-    const size_t block = static_cast<size_t>(layer.num_kv_heads) * kBlockSize *
-                         static_cast<size_t>(layer.head_dim * dtype_bits(layer.dtype) / 8);
-    // A ring's blocks follow each other.
-    const size_t bytes = block * table.size();
-    const size_t from = block * static_cast<size_t>(table[0]);
-    for (const void* array : {layer.keys, layer.values}) {
+    for_arrays(layer, [&](const void* array, size_t block) {
+      // A ring's blocks follow each other.
+      const size_t bytes = block * table.size();
+      const size_t from = block * static_cast<size_t>(table[0]);
       saved.resize(saved.size() + bytes);
       ops_.copy_to_host(saved.data() + saved.size() - bytes,
                         static_cast<const std::byte*>(array) + from, bytes);
-    }
+    });
   }
   return saved;
 }
@@ -124,14 +152,12 @@ void KvCache::load_ring(int32_t sequence, std::span<const std::byte> saved) {
       pages_[static_cast<size_t>(LayerKind::kSliding)].blocks[static_cast<size_t>(sequence)];
   for (const KvLayer& layer : layers_) {
     if (layer.kind != LayerKind::kSliding || layer.keys == nullptr) continue;
-    const size_t block = static_cast<size_t>(layer.num_kv_heads) * kBlockSize *
-                         static_cast<size_t>(layer.head_dim * dtype_bits(layer.dtype) / 8);
-    const size_t bytes = block * table.size();
-    const size_t to = block * static_cast<size_t>(table[0]);
-    for (void* array : {layer.keys, layer.values}) {
+    for_arrays(layer, [&](void* array, size_t block) {
+      const size_t bytes = block * table.size();
+      const size_t to = block * static_cast<size_t>(table[0]);
       ops_.copy_from_host(static_cast<std::byte*>(array) + to, saved.data(), bytes);
       saved = saved.subspan(bytes);
-    }
+    });
   }
 }
 

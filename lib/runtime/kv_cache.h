@@ -12,14 +12,16 @@
 
 #include "kernels/ops.h"
 #include "lib/model/config.h"
+#include "lib/model/kv_scales.h"
 
 namespace gemma4 {
 
 struct KvCacheOptions {
-  Dtype dtype = Dtype::kBf16;
+  Dtype dtype = Dtype::kBf16;  // as KvLayer's
   int64_t max_sequences = 1;
-  int64_t max_positions = 0;  // of all sequences together, in full-attention layers
-  int64_t max_chunk = 512;    // rows of one sequence in one step
+  int64_t max_positions = 0;     // of all sequences together, in full-attention layers
+  int64_t max_chunk = 512;       // rows of one sequence in one step
+  std::vector<KvScales> scales = {};  // of kF8E4M3, one a layer; empty: all 1
 };
 
 /// Bytes of a cache: full-attention layers for `positions` positions, and the rings.

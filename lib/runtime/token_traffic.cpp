@@ -47,8 +47,9 @@ uint64_t kv_bytes_per_token(const TextConfig& config, Dtype kv_dtype, int64_t po
     const int64_t keys = layer.kind == LayerKind::kFull
                              ? position + 1
                              : std::min<int64_t>(position + 1, config.sliding_window);
-    bytes += 2 * static_cast<uint64_t>(keys * layer.num_kv_heads * layer.head_dim) *
-             static_cast<uint64_t>(dtype_bits(kv_dtype) / 8);
+    const int64_t head_bytes =
+        layer.head_dim * dtype_bits(kv_dtype) / 8 + (kv_dtype == Dtype::kI8 ? 4 : 0);
+    bytes += 2 * static_cast<uint64_t>(keys * layer.num_kv_heads * head_bytes);
   }
   return bytes;
 }

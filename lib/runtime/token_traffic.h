@@ -12,7 +12,8 @@ namespace gemma4 {
 /// row of the lookup tables.
 uint64_t weight_bytes_per_token(const TextWeights& weights);
 
-/// Keys and values that all layers read at `position`; borrowed ones count at each reader.
+/// Keys and values, with their scales, that all layers read at `position`; borrowed ones count at
+/// each reader.
 uint64_t kv_bytes_per_token(const TextConfig& config, Dtype kv_dtype, int64_t position);
 
 }  // namespace gemma4

@@ -49,8 +49,20 @@ std::vector<float> run(Ops& ops, const Scene& scene, float score_scale = 0.2f) {
       static_cast<size_t>(num_blocks) * static_cast<size_t>(kv_cols * shape.block_size) * 4;
   const auto keys = ops.allocate(array_bytes);
   const auto values = ops.allocate(array_bytes);
-  const KvLayer layer{LayerKind::kFull, scene.dtype,  shape.kv_heads, shape.head_dim,
-                      shape.block_size, keys->data(), values->data()};
+  KvLayer layer{LayerKind::kFull, scene.dtype,  shape.kv_heads, shape.head_dim,
+                shape.block_size, keys->data(), values->data()};
+  const size_t scale_bytes =
+      static_cast<size_t>(num_blocks) * static_cast<size_t>(shape.kv_heads * shape.block_size) * 4;
+  const auto key_scales = ops.allocate(scale_bytes);
+  const auto value_scales = ops.allocate(scale_bytes);
+  if (scene.dtype == Dtype::kI8) {
+    layer.key_scales = static_cast<float*>(key_scales->data());
+    layer.value_scales = static_cast<float*>(value_scales->data());
+  }
+  if (scene.dtype == Dtype::kF8E4M3) {
+    layer.key_scale = 0.03f;
+    layer.value_scale = 0.004f;  // some values are beyond 448 times that
+  }
   Step asked;
   for (size_t s = 0; s < scene.lengths.size(); ++s) {
     // A ring has room for its window and one chunk.
@@ -98,10 +110,11 @@ TEST_CASE("attention matches the reference: prompts, single tokens, head counts,
                                                  {1, 16, 48, 32},
                                                  {1, 8, 256, 64},
                                                  {1, 20, 7, 5}}) {
-      for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) {
+      for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16, Dtype::kI8, Dtype::kF8E4M3}) {
         for (const int32_t length : {1, 2, 17, 64, 130}) {
           for (const int32_t queries : {1, 3, 8, 9, 130}) {
             if (queries > length) continue;
+            CAPTURE(static_cast<int>(dtype));
             CAPTURE(shape.kv_heads);
             CAPTURE(shape.group);
             CAPTURE(shape.head_dim);
@@ -121,11 +134,50 @@ TEST_CASE("attention of a sliding layer reads its window through a ring of pages
   on_each_backend([](Ops& ops) {
     for (const int32_t window : {1, 12, 64, 100}) {
       for (const int32_t queries : {1, 5, 40}) {
-        CAPTURE(window);
-        CAPTURE(queries);
-        const Scene scene{{2, 2, 32, 16}, {300}, {queries}, window, Dtype::kBf16};
-        check_against_reference(
-            ops, [&](Ops& o) { return run(o, scene); }, 5e-5);
+        for (const Dtype dtype : {Dtype::kBf16, Dtype::kI8, Dtype::kF8E4M3}) {
+          CAPTURE(window);
+          CAPTURE(queries);
+          CAPTURE(static_cast<int>(dtype));
+          const Scene scene{{2, 2, 32, 16}, {300}, {queries}, window, dtype};
+          check_against_reference(
+              ops, [&](Ops& o) { return run(o, scene); }, 5e-5);
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("quantised keys and values are close to exact ones, and fp8 stores NaN as NaN") {
+  on_each_backend([](Ops& ops) {
+    for (const int32_t queries : {3, 40}) {
+      const Scene exact{{2, 3, 64, 16}, {150}, {queries}, 0, Dtype::kF32};
+      const std::vector<float> expected = run(ops, exact);
+      Scene quantized = exact;
+      quantized.dtype = Dtype::kI8;
+      CHECK(relative_error(run(ops, quantized), expected) < 0.1);
+    }
+    for (const int32_t rows : {1, 20}) {
+      const KvPages pages{32, {{0}}};
+      const auto keys = ops.allocate(32 * 16);
+      const auto values = ops.allocate(32 * 16);
+      const KvLayer layer{LayerKind::kFull, Dtype::kF8E4M3, 1, 16, 32,
+                          keys->data(),     values->data()};
+      Step step;
+      for (int32_t r = 0; r < rows; ++r) add_row(step, 0, r, 0);
+      step.pages = {&pages, &pages};
+      ops.begin_step(step);
+      std::vector<float> some(static_cast<size_t>(rows) * 16, 1.0f);
+      const DeviceMatrix q(ops, rows, 16, some);
+      some[3] = std::nanf("");
+      some[4] = -std::nanf("");
+      const DeviceMatrix v(ops, rows, 16, some);
+      const DeviceMatrix out(ops, rows, 16);
+      ops.append_kv(step, q.view, v.view, layer);
+      ops.attention(step, q.view, layer, out.view);
+      ops.end_step(step);
+      const std::vector<float> got = out.host();
+      for (size_t i = 0; i < got.size(); ++i) {
+        CHECK(std::isnan(got[i]) == (i % 16 == 3 || i % 16 == 4));
       }
     }
   });

@@ -13,11 +13,12 @@ namespace gemma4 {
 namespace {
 
 std::unique_ptr<Engine> load(const std::string& golden, int64_t sequences = 1, int64_t chunk = 32,
-                             int64_t context = 0, const std::string& device = "cpu") {
+                             int64_t context = 0, const std::string& device = "cpu",
+                             Dtype kv_cache_dtype = Dtype::kF32) {
   EngineOptions options;
   options.directory = golden_dir(golden);
   options.device = device;
-  options.kv_cache_dtype = Dtype::kF32;
+  options.kv_cache_dtype = kv_cache_dtype;
   options.exact_activations = true;
   options.max_sequences = sequences;
   options.max_chunk = chunk;
@@ -158,6 +159,23 @@ TEST_CASE("a session reuses what it has, and gives what a fresh run gives") {
     ask(other, static_cast<int64_t>(other.size()) - 1);
     // Another conversation altogether.
     ask(made_up_prompt(40, 4), 1);
+  }
+}
+
+TEST_CASE("a session with quantised keys and values comes back to its saved ring") {
+  for (const Dtype dtype : {Dtype::kI8, Dtype::kF8E4M3}) {
+    const auto engine = load("text-e", 1, 16, 0, "cpu", dtype);
+    const auto session = engine->open_session();
+    const std::vector<TokenId> prompt = made_up_prompt(50, 1);
+    GenerationRequest request = greedy(prompt, 150);  // far more than the ring keeps
+    request.session = session.get();
+    run(*engine, request);
+    // All but the prompt's last token is there; from here on the same steps give the same tokens.
+    const GenerationResult once = run(*engine, request);
+    const GenerationResult again = run(*engine, request);
+    CHECK(once.cached_tokens == 49);
+    CHECK(again.cached_tokens == 49);
+    CHECK(once.token_ids == again.token_ids);
   }
 }
 
