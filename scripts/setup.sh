@@ -9,7 +9,7 @@ packages=(
   libfmt-dev            # text formatting
   nlohmann-json3-dev    # configs, requests, answers
   libsimdjson-dev       # safetensors headers, the 32 MB tokenizer.json
-  libsentencepiece-dev  # tokenizer
+  libsentencepiece-dev libprotobuf-dev  # tokenizer (Debian 13's package wants the second one too)
   libdnnl-dev           # oneDNN: large matrix products on CPUs
   libedit-dev           # line editing in gemma4 chat
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libswresample-dev  # images, video
@@ -17,7 +17,7 @@ packages=(
   doctest-dev           # tests
   python3 python3-jsonschema    # end-to-end tests, an independent schema validator
   ffmpeg sox espeak-ng imagemagick webp  # tests: small media files in every format
-  clang-14 libclang-rt-14-dev  # fuzzing
+  clang libclang-rt-dev  # fuzzing
 )
 
 missing=()

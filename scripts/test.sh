@@ -16,7 +16,7 @@ scripts/build.sh build-asan -DGEMMA4_SANITIZE=address,undefined \
 ctest --test-dir build-asan --output-on-failure --no-tests=error
 
 echo "test: fuzzing"
-CC=clang-14 CXX=clang++-14 scripts/build.sh build-fuzz -DGEMMA4_FUZZ=ON -DGEMMA4_TESTS=OFF \
+CC=clang CXX=clang++ scripts/build.sh build-fuzz -DGEMMA4_FUZZ=ON -DGEMMA4_TESTS=OFF \
   -DGEMMA4_ROOMS_ONLY=ON
 scripts/fuzz.sh build-fuzz 20
 

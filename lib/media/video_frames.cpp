@@ -32,12 +32,30 @@ double average_fps(const AVStream& stream) {
   return kDefaultVideoFps;
 }
 
+/// The container's display matrix, 9 numbers; null: it has none. libavformat 60.15 (FFmpeg 6.1)
+/// moved side data from the stream to its codec parameters.
+const int32_t* display_matrix(const AVStream& stream) {
+  const uint8_t* matrix = nullptr;
+  size_t bytes = 0;
+#if LIBAVFORMAT_VERSION_INT >= AV_VERSION_INT(60, 15, 100)
+  const AVCodecParameters& codec = *stream.codecpar;
+  if (const AVPacketSideData* side_data = av_packet_side_data_get(
+          codec.coded_side_data, codec.nb_coded_side_data, AV_PKT_DATA_DISPLAYMATRIX)) {
+    matrix = side_data->data;
+    bytes = side_data->size;
+  }
+#else
+  matrix = av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &bytes);
+#endif
+  if (bytes < 9 * sizeof(int32_t)) return nullptr;
+  return reinterpret_cast<const int32_t*>(matrix);
+}
+
 /// The EXIF orientation that undoes the rotation written in a container's display matrix.
 int display_orientation(const AVStream& stream) {
-  size_t bytes = 0;
-  const uint8_t* matrix = av_stream_get_side_data(&stream, AV_PKT_DATA_DISPLAYMATRIX, &bytes);
-  if (matrix == nullptr || bytes < 9 * sizeof(int32_t)) return 1;
-  const double degrees = av_display_rotation_get(reinterpret_cast<const int32_t*>(matrix));
+  const int32_t* matrix = display_matrix(stream);
+  if (matrix == nullptr) return 1;
+  const double degrees = av_display_rotation_get(matrix);
   if (!std::isfinite(degrees)) return 1;
   switch ((static_cast<int>(std::lround(-degrees)) % 360 + 360) % 360) {  // clockwise
     case 90:
