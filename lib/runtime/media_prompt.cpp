@@ -96,11 +96,12 @@ class Expansion {
   MediaPrompt out_;
 };
 
-[[noreturn]] void refuse_counts(MediaKind kind, size_t places, size_t given) {
+[[noreturn]] void refuse_counts(MediaKind kind, size_t places, size_t given,
+                                const char* what = "files") {
   throw Error(ErrorKind::kInput,
-              fmt::format("the prompt has {} {} placeholders for {} files", places,
-                          media_kind_name(kind), given),
-              {}, "give one file for each place");
+              fmt::format("the prompt has {} {} placeholders for {} {}", places,
+                          media_kind_name(kind), given, what),
+              {}, "give one for each place");
 }
 
 // A run of equal soft-token ids.
@@ -166,6 +167,9 @@ class Filler {
 
   void require_full(size_t given) const {
     if (at_ == runs_.size()) return;
+    if (used_ == 0 && kind_ == MediaKind::kVideo) {
+      refuse_counts(kind_, runs_.size(), at_, "frames");
+    }
     if (used_ == 0) refuse_counts(kind_, runs_.size(), given);
     throw Error(ErrorKind::kInput,
                 fmt::format("the run of {} {} placeholders at position {} is not filled",
