@@ -126,6 +126,8 @@ ConformerEncoder::Layer ConformerEncoder::load_layer(TensorSource& source,
   layer.v_proj = linear("self_attn.v_proj", d);
   layer.post = linear("self_attn.post", d);
   layer.attention = load_attention(source, prefix + "self_attn.");
+  layer.relative_k_proj = source.matrix(prefix + "self_attn.relative_k_proj", d, d);
+  ops_.prepare(layer.relative_k_proj);
   layer.conv_pre_norm = norm("lconv1d.pre_layer_norm");
   layer.linear_start = linear("lconv1d.linear_start", 2 * d);
   layer.linear_end = linear("lconv1d.linear_end", d);
@@ -151,8 +153,6 @@ ConformerEncoder::FeedForward ConformerEncoder::load_feed_forward(TensorSource& 
 
 RelativeAttention ConformerEncoder::load_attention(TensorSource& source,
                                                    const std::string& prefix) const {
-  const int64_t d = config_.hidden_size;
-  const int64_t distances = config_.left_keys;
   RelativeAttention out;
   out.head_dim = config_.head_dim();
   out.left_keys = config_.left_keys;
@@ -165,18 +165,25 @@ RelativeAttention ConformerEncoder::load_attention(TensorSource& source,
   }
   out.query_scale = upload_floats(ops_, scale);
 
-  Weight relative_k_proj = source.matrix(prefix + "relative_k_proj", d, d);
-  ops_.prepare(relative_k_proj);
+  return out;
+}
+
+// They depend on the weights alone, and are computed when the first clip comes.
+void ConformerEncoder::make_relative_keys() {
+  const int64_t d = config_.hidden_size;
+  const int64_t distances = config_.left_keys;
   Workspace memory(ops_);
   const std::vector<float> table = relative_positions(distances, d, config_.constants_dtype);
   const Matrix positions = memory.matrix(distances, d, table.data());
   const Matrix keys = memory.matrix(distances, d);
-  const LinearTarget target{&relative_k_proj, keys};
-  ops_.linear(positions, {&target, 1});
   std::vector<float> values(static_cast<size_t>(distances * d));
-  ops_.copy_to_host(values.data(), keys.data, values.size() * sizeof(float));
-  out.relative_keys = upload_floats(ops_, values);
-  return out;
+  for (Layer& layer : layers_) {
+    if (layer.attention.relative_keys.size > 0) continue;
+    const LinearTarget target{&layer.relative_k_proj, keys};
+    ops_.linear(positions, {&target, 1});
+    ops_.copy_to_host(values.data(), keys.data, values.size() * sizeof(float));
+    layer.attention.relative_keys = upload_floats(ops_, values);
+  }
 }
 
 // The file has [channel, 1, tap]; the operation wants the channel innermost.
@@ -204,6 +211,7 @@ std::vector<SoftTokens> ConformerEncoder::encode(std::span<const AudioInput> cli
       throw Error(ErrorKind::kInput, "unusable audio", "the clip holds no whole frame");
     }
   }
+  make_relative_keys();
   std::vector<SoftTokens> out;
   for (size_t first = 0; first < clips.size();) {
     size_t count = 0;

@@ -41,7 +41,8 @@ class ConformerEncoder : public AudioEncoder {
     FeedForward feed_forward1, feed_forward2;
     Vector norm_pre_attn, norm_post_attn, norm_out;
     ClippedLinear q_proj, k_proj, v_proj, post;
-    RelativeAttention attention;
+    Weight relative_k_proj;       // [hidden, hidden]
+    RelativeAttention attention;  // relative_keys: empty before the first clip
     Vector conv_pre_norm;
     ClippedLinear linear_start, linear_end;
     LightConv conv;
@@ -56,6 +57,7 @@ class ConformerEncoder : public AudioEncoder {
   RelativeAttention load_attention(TensorSource& source, const std::string& prefix) const;
   LightConv load_conv(TensorSource& source, const std::string& prefix) const;
 
+  void make_relative_keys();
   void encode_batch(std::span<const AudioInput> clips, std::vector<SoftTokens>& out);
   void subsample(Batch& batch, std::span<const AudioInput> clips);
   void run_layer(Batch& batch, size_t index);

@@ -1,21 +1,8 @@
 #include "lib/model/checkpoint_tensors.h"
 
 #include "lib/base/error.h"
-#include "lib/base/scalar_types.h"
 
 namespace gemma4 {
-namespace {
-
-void require_float(const std::string& name, const Tensor& tensor) {
-  if (tensor.dtype == Dtype::kF32 || tensor.dtype == Dtype::kBf16 || tensor.dtype == Dtype::kF16) {
-    return;
-  }
-  throw Error(ErrorKind::kModel, "tensor has dtype " + std::string(dtype_name(tensor.dtype)), name,
-              "F32, BF16 or F16 is expected");
-}
-
-}  // namespace
-
 CheckpointTensors::CheckpointTensors(const Checkpoint& checkpoint, Ops& ops)
     : checkpoint_(&checkpoint),
       ops_(&ops),
@@ -54,14 +41,11 @@ Weight CheckpointTensors::matrix(const std::string& module, int64_t rows, int64_
 }
 
 Vector CheckpointTensors::vector(const std::string& name, int64_t size) {
-  const Tensor& tensor = take(name, {size});
-  require_float(name, tensor);
-  return ops_->upload(tensor);
+  return ops_->upload(take_floats(*this, name, {size}));
 }
 
 float CheckpointTensors::scalar(const std::string& name) {
-  const Tensor& tensor = take(name, {1});
-  require_float(name, tensor);
+  const Tensor& tensor = take_floats(*this, name, {1});
   float value = 0.0f;
   ops_->copy_to_host(&value, ops_->upload(tensor).data, sizeof(value));
   return value;

@@ -38,4 +38,8 @@ class TensorSource {
   virtual void ignore_prefix(std::string prefix) = 0;
 };
 
+/// TensorSource::take of a tensor that must be F32, BF16 or F16.
+const Tensor& take_floats(TensorSource& source, const std::string& name,
+                          const std::vector<int64_t>& shape);
+
 }  // namespace gemma4

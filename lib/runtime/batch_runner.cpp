@@ -12,7 +12,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int64_t kLogitRows = 32;  // logits of a vocabulary are a megabyte a row
+constexpr int64_t kLogitRows = 32;          // logits of a vocabulary are a megabyte a row
+constexpr int64_t kSoftTokensAtOnce = 560;  // that are encoded before one step
 
 double ms_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
@@ -38,13 +39,16 @@ struct BatchRunner::Active {
         request(what),
         own_session(std::move(own)),
         session(own_session ? own_session.get() : static_cast<SessionState*>(what.session)),
-        answer(request_index, what, context.tokenizer, callbacks) {}
+        answer(request_index, what, context.tokenizer, callbacks),
+        rows(make_prompt_rows(context.config, what.prompt, what.media)) {}
 
   size_t index;
   const GenerationRequest& request;
   std::unique_ptr<SessionState> own_session;  // when the request brings none
   SessionState* session;
   Answer answer;
+  PromptRows rows;
+  std::vector<SoftTokensPtr> encodings;  // of the request's first media; null: not needed
   std::vector<TokenId> distinct_prompt;  // for the repetition penalty
   size_t fed = 0;                        // prompt tokens whose keys and values are stored
   size_t feeding = 0;                    // tokens in the step under way
@@ -54,6 +58,22 @@ struct BatchRunner::Active {
   Clock::time_point first_token;
 
   bool prefilling() const { return fed < request.prompt.size(); }
+  /// Prompt tokens before the first medium that is not encoded yet.
+  int64_t ready() const {
+    if (encodings.size() == request.media.size()) {
+      return static_cast<int64_t>(request.prompt.size());
+    }
+    return rows.block(request.media[encodings.size()].first).begin;
+  }
+  /// The next medium's encoding has come.
+  void take(SoftTokensPtr tokens) {
+    const MediaSpan& span = request.media[encodings.size()];
+    const int64_t width = static_cast<int64_t>(tokens->values.size()) / tokens->rows;
+    for (int64_t i = 0; i < tokens->rows; ++i) {
+      rows.soft[static_cast<size_t>(span.first + i)] = tokens->values.data() + i * width;
+    }
+    encodings.push_back(std::move(tokens));
+  }
 };
 
 struct BatchRunner::Row {
@@ -102,19 +122,62 @@ void BatchRunner::admit() {
     auto active =
         std::make_unique<Active>(next_request_, request, std::move(own), context_, callbacks_);
     ++next_request_;
-    // Scoring a prompt needs the logits of all its tokens, so nothing is reused then.
-    active->fed = static_cast<size_t>(active->session->synchronize(
-        request.prompt_logprobs ? std::span(request.prompt).first(1) : std::span(request.prompt)));
+    // The last token's logits are wanted, and those of all tokens to score the prompt.
+    const auto length = static_cast<int64_t>(request.prompt.size());
+    active->fed = static_cast<size_t>(
+        active->session->synchronize(active->rows, request.prompt_logprobs ? 0 : length - 1));
     GenerationResult& result = active->answer.result();
+    for (const MediaSpan& span : request.media) result.media_tokens += span.input->soft_tokens;
     result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
     result.cached_tokens = static_cast<int64_t>(active->fed);
     if (request.prompt_logprobs) result.prompt_logprobs.resize(request.prompt.size());
     if (request.sampling.repetition_penalty != 1.0f) {
-      const std::set<TokenId> distinct(request.prompt.begin(), request.prompt.end());
+      std::set<TokenId> distinct(request.prompt.begin(), request.prompt.end());
+      for (const MediaSpan& span : request.media) {  // no text that could be repeated
+        distinct.erase(request.prompt[static_cast<size_t>(span.first)]);
+      }
       active->distinct_prompt.assign(distinct.begin(), distinct.end());
     }
     active_.push_back(std::move(active));
   }
+}
+
+void BatchRunner::encode_media() {
+  std::vector<MediaInputPtr> wanted;
+  std::vector<Active*> owners;
+  int64_t tokens = 0;
+  for (const auto& active : active_) {
+    const std::vector<MediaSpan>& media = active->request.media;
+    // What lies in the prefix that the session has is not needed.
+    while (active->encodings.size() < media.size() &&
+           media[active->encodings.size()].end() <= static_cast<int64_t>(active->fed)) {
+      active->encodings.push_back(nullptr);
+    }
+    for (size_t i = active->encodings.size(); i < media.size(); ++i) {
+      const bool is_kept = context_.media.find(*media[i].input) != nullptr;
+      const int64_t count = is_kept ? 0 : media[i].input->soft_tokens;
+      if (!wanted.empty() && tokens + count > kSoftTokensAtOnce) break;
+      tokens += count;
+      wanted.push_back(media[i].input);
+      owners.push_back(active.get());
+    }
+  }
+  if (wanted.empty()) return;
+  const std::vector<SoftTokensPtr> encoded = context_.media.encode(wanted);
+  for (size_t i = 0; i < encoded.size(); ++i) owners[i]->take(encoded[i]);
+}
+
+// Where the next chunk of a prompt ends when `budget` rows are left in this step: never inside an
+// image block, whose rows see each other. A block that is longer than any chunk has a step to
+// itself.
+int64_t BatchRunner::chunk_end(const Active& active, int64_t budget) const {
+  const auto fed = static_cast<int64_t>(active.fed);
+  const int64_t end = std::min(active.ready(), fed + budget);
+  if (end == static_cast<int64_t>(active.request.prompt.size())) return end;
+  const KeyRange block = active.rows.block(end);
+  if (block.begin == end) return end;
+  if (block.begin > fed) return block.begin;
+  return budget == context_.max_chunk ? block.end : fed;
 }
 
 // Answers first, then prompts, so that the rows of one kind lie together.
@@ -122,14 +185,13 @@ std::vector<BatchRunner::Row> BatchRunner::compose(std::vector<Segment>& segment
                                                    std::vector<int32_t>& wanted) {
   std::vector<Row> rows;
   int32_t row = 0;
-  const auto add = [&](Active& active, std::span<const TokenId> tokens) {
-    active.feeding = tokens.size();
-    segments.push_back({active.session->sequence(),
-                        static_cast<int32_t>(active.session->cached_tokens()),
-                        tokens,
-                        {}});
-    active.session->reserve(static_cast<int64_t>(tokens.size()));
-    row += static_cast<int32_t>(tokens.size());
+  const auto add = [&](Active& active, Segment segment) {
+    active.feeding = segment.tokens.size();
+    segment.sequence = active.session->sequence();
+    segment.first_position = static_cast<int32_t>(active.session->cached_tokens());
+    segments.push_back(segment);
+    active.session->reserve(static_cast<int64_t>(active.feeding));
+    row += static_cast<int32_t>(active.feeding);
   };
   const auto want = [&](int32_t index, Row what) {
     wanted.push_back(index);
@@ -139,14 +201,14 @@ std::vector<BatchRunner::Row> BatchRunner::compose(std::vector<Segment>& segment
     active->feeding = 0;
     if (active->prefilling()) continue;
     want(row + static_cast<int32_t>(active->next.size()) - 1, {active.get(), true, -1});
-    add(*active, active->next);
+    add(*active, {.tokens = active->next});
   }
   int64_t budget = context_.max_chunk;
   for (const auto& active : active_) {
-    if (!active->prefilling() || budget == 0) continue;
+    if (!active->prefilling() || budget <= 0) continue;
     const GenerationRequest& request = active->request;
-    const size_t left = request.prompt.size() - active->fed;
-    const size_t count = std::min(left, static_cast<size_t>(budget));
+    const auto count = static_cast<size_t>(chunk_end(*active, budget)) - active->fed;
+    if (count == 0) continue;
     budget -= static_cast<int64_t>(count);
     for (size_t i = 0; i < count; ++i) {
       const size_t next = active->fed + i + 1;
@@ -157,24 +219,34 @@ std::vector<BatchRunner::Row> BatchRunner::compose(std::vector<Segment>& segment
       want(row + static_cast<int32_t>(i),
            {active.get(), samples, scores ? static_cast<int64_t>(next) : -1});
     }
-    add(*active, std::span(request.prompt).subspan(active->fed, count));
+    const auto part = [&](const auto& values) {
+      return values.empty() ? std::span(values) : std::span(values).subspan(active->fed, count);
+    };
+    add(*active, {.tokens = part(active->rows.tokens),
+                  .blocks = part(active->rows.blocks),
+                  .soft = part(active->rows.soft)});
   }
   return rows;
 }
 
 void BatchRunner::step() {
+  encode_media();
   std::vector<Segment> segments;
   std::vector<int32_t> wanted;
   const std::vector<Row> rows = compose(segments, wanted);
-  Step step = build_step(context_.config.text, context_.cache, segments);
+  if (segments.empty()) return;  // all wait for their media
+  Step step = build_step(context_.config.text, context_.cache, segments, context_.image_mask_rule);
   const auto started = Clock::now();
   const Matrix hidden = context_.decoder.forward(step, wanted, context_.cache.layers());
   const double forward_ms = ms_since(started);
-  size_t segment = 0;
-  for (const bool prompts : {false, true}) {  // the order in which compose() took them
-    for (const auto& active : active_) {
-      if (active->feeding == 0 || active->prefilling() != prompts) continue;
-      active->session->append(segments[segment++].tokens);
+  for (const auto& active : active_) {
+    if (active->feeding == 0) continue;
+    if (active->prefilling()) {
+      active->session->append(std::span(active->rows.keys).subspan(active->fed, active->feeding));
+    } else {
+      std::vector<PositionKey> keys;
+      for (const TokenId token : active->next) keys.push_back(position_key(token));
+      active->session->append(keys);
     }
   }
   bool prefilled = false;

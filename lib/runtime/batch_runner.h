@@ -1,7 +1,8 @@
 // Runs requests to their ends: continuous batching over ragged steps.
 //
 // Every step decodes one token of each answer under way and takes a chunk of the prompts that
-// wait; a request enters as soon as a sequence is free.
+// wait; a request enters as soon as a sequence is free. Before a step, one batch of the media that
+// the prompts need next is encoded, so that an interruption is heard between two batches.
 #pragma once
 
 #include <memory>
@@ -11,6 +12,7 @@
 #include "kernels/ops.h"
 #include "lib/model/text_decoder.h"
 #include "lib/runtime/answer.h"
+#include "lib/runtime/media_encodings.h"
 #include "lib/runtime/session_state.h"
 #include "lib/runtime/step_builder.h"
 
@@ -27,7 +29,9 @@ struct RunnerContext {
   const ModelConfig& config;
   const Tokenizer* tokenizer;  // may be null
   int64_t context;             // most positions of a sequence
-  int64_t max_chunk;           // prompt rows in one step
+  int64_t max_chunk;           // prompt rows in one step, unless an image block is longer
+  MediaEncodings& media;
+  ImageMaskRule image_mask_rule;
 };
 
 class BatchRunner {
@@ -43,6 +47,8 @@ class BatchRunner {
   struct Row;     // a row of the step whose logits are wanted
 
   void admit();
+  void encode_media();
+  int64_t chunk_end(const Active& active, int64_t budget) const;
   void step();
   std::vector<Row> compose(std::vector<Segment>& segments, std::vector<int32_t>& wanted);
   void use_logits(Matrix hidden, std::span<const Row> rows);

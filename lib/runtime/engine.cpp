@@ -9,6 +9,7 @@
 #include "lib/base/parallel.h"
 #include "lib/model/checkpoint_tensors.h"
 #include "lib/model/random_tensors.h"
+#include "lib/model/tensor_check.h"
 #include "lib/runtime/batch_runner.h"
 #include "lib/runtime/token_traffic.h"
 
@@ -19,14 +20,6 @@ double now_ms() {
   return std::chrono::duration<double, std::milli>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
-}
-
-// Names of the towers' tensors: known here, loaded by the media encoders.
-void ignore_towers(TensorSource& source) {
-  for (const char* prefix : {"model.vision_tower.", "model.audio_tower.", "model.embed_vision.",
-                             "model.embed_audio.", "model.vision_embedder."}) {
-    source.ignore_prefix(prefix);
-  }
 }
 
 class LoadedEngine : public Engine {
@@ -41,12 +34,15 @@ class LoadedEngine : public Engine {
                    ? std::min<int64_t>(options.context, config_.text.max_position_embeddings)
                    : config_.text.max_position_embeddings;
     max_chunk_ = std::min(options.max_chunk, context_);
+    // A block of rows that see each other is never split.
+    if (config_.text.bidirectional_vision) max_block_ = options.media.image_tokens;
+    const int64_t rows = std::max(max_chunk_, max_block_);
     decoder_ = std::make_unique<TextDecoder>(*ops_, config_.text, std::move(weights),
-                                             max_chunk_ + options.max_sequences * kMaxTokensAtOnce);
+                                             rows + options.max_sequences * kMaxTokensAtOnce);
     cache_ = std::make_unique<KvCache>(
         *ops_, config_.text,
         KvCacheOptions{options.kv_cache_dtype, options.max_sequences,
-                       context_ * options.max_sequences, std::max(max_chunk_, kMaxTokensAtOnce),
+                       context_ * options.max_sequences, std::max(rows, kMaxTokensAtOnce),
                        std::move(kv_scales_)});
     load_ms_ = now_ms() - started;
   }
@@ -55,6 +51,7 @@ class LoadedEngine : public Engine {
   std::string_view device() const override { return ops_->name(); }
   int64_t context() const override { return context_; }
   double load_ms() const override { return load_ms_; }
+  int64_t encoded_media() const override { return media_.encoded(); }
 
   uint64_t weight_bytes_per_token() const override {
     return gemma4::weight_bytes_per_token(decoder_->weights());
@@ -70,8 +67,15 @@ class LoadedEngine : public Engine {
   std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests,
                                          const GenerationCallbacks& callbacks) override {
     for (const GenerationRequest& request : requests) check(request);
-    const RunnerContext context{*ops_,    *decoder_, *cache_, config_, options_.tokenizer,
-                                context_, max_chunk_};
+    const RunnerContext context{*ops_,
+                                *decoder_,
+                                *cache_,
+                                config_,
+                                options_.tokenizer,
+                                context_,
+                                max_chunk_,
+                                media_,
+                                options_.model_options.image_mask_rule};
     return BatchRunner(context, requests, callbacks).run();
   }
 
@@ -80,14 +84,24 @@ class LoadedEngine : public Engine {
     checkpoint_.emplace(Checkpoint::open(options_.directory));
     config_ = parse_model_config(checkpoint_->config(), checkpoint_->generation_config());
     CheckpointTensors source(*checkpoint_, *ops_);
-    ignore_towers(source);
     TextWeights weights =
         load_text_weights(source, config_.text, *ops_, options_.weights, progress);
+    const auto reader = make_backend("reference", {});
+    TensorCheck towers(source, *reader);
+    const MediaEncoders checked = load_media_encoders(towers, config_, *reader);
+    has_images_ = checked.image != nullptr;
+    has_audio_ = checked.audio != nullptr;
     source.finish();
     if (options_.kv_cache_dtype == Dtype::kF8E4M3) {
       kv_scales_ = load_kv_scales(*checkpoint_, config_.text);
     }
     return weights;
+  }
+
+  MediaEncoders load_encoders() {
+    CheckpointTensors source(*checkpoint_, *ops_);
+    return load_media_encoders(source, config_, *ops_,
+                               {.audio_left_keys = options_.model_options.audio_left_keys});
   }
 
   TextWeights make_random(const Progress& progress) {
@@ -110,11 +124,33 @@ class LoadedEngine : public Engine {
     if (request.constraint && options_.tokenizer == nullptr) {
       throw Error(ErrorKind::kModel, "a grammar needs the checkpoint's tokenizer.json");
     }
+    check_media(request);
     for (const TokenId id : request.prompt) {
       if (id < 0 || id >= config_.text.vocab_size) {
         throw Error(ErrorKind::kInput, "token id is out of range", std::to_string(id),
                     "ids are 0 to " + std::to_string(config_.text.vocab_size - 1));
       }
+    }
+  }
+
+  void check_media(const GenerationRequest& request) const {
+    int64_t end = 0;
+    for (const MediaSpan& span : request.media) {
+      const bool audio = span.input->kind == MediaKind::kAudio;
+      if (!(audio ? has_audio_ : has_images_)) {
+        throw Error(ErrorKind::kInput,
+                    std::string("the model has no ") + (audio ? "audio" : "image") + " encoder");
+      }
+      if (span.first < end || span.end() <= span.first ||
+          span.end() > static_cast<int64_t>(request.prompt.size())) {
+        throw Error(ErrorKind::kInternal, "media lie outside of the prompt or on each other");
+      }
+      end = span.end();
+    }
+    const int64_t block = largest_block(config_, request.media);
+    if (block > std::max(max_chunk_, max_block_)) {
+      throw Error(ErrorKind::kInput, "an image is larger than what was planned for",
+                  std::to_string(block) + " tokens", "give it fewer with --image-tokens");
     }
   }
 
@@ -127,6 +163,10 @@ class LoadedEngine : public Engine {
   std::unique_ptr<KvCache> cache_;
   int64_t context_ = 0;
   int64_t max_chunk_ = 0;
+  int64_t max_block_ = 0;  // rows of the largest image block, where they see each other
+  bool has_images_ = false;
+  bool has_audio_ = false;
+  MediaEncodings media_{[this] { return load_encoders(); }};
   double load_ms_ = 0.0;
 };
 

@@ -13,6 +13,8 @@
 #include "lib/model/config.h"
 #include "lib/model/weight_choice.h"
 #include "lib/runtime/generation.h"
+#include "lib/runtime/media_settings.h"
+#include "lib/runtime/model_options.h"
 #include "lib/text/chat_template.h"
 #include "lib/text/tokenizer.h"
 
@@ -26,10 +28,12 @@ struct EngineOptions {
   int threads = 0;                      // 0: one a physical core
   Dtype kv_cache_dtype = Dtype::kBf16;  // as KvLayer's
   bool exact_activations = false;
-  WeightChoice weights;                  // --weights, --lm-head
-  int64_t context = 0;                   // most positions of one sequence; 0: the model's own limit
-  int64_t max_sequences = 1;             // decoded together
-  int64_t max_chunk = 512;               // prompt tokens in one step
+  WeightChoice weights;       // --weights, --lm-head
+  int64_t context = 0;        // most positions of one sequence; 0: the model's own limit
+  int64_t max_sequences = 1;  // decoded together
+  int64_t max_chunk = 512;    // prompt tokens in one step
+  MediaNeeds media;           // of the requests that will come
+  ModelOptions model_options;
   const Tokenizer* tokenizer = nullptr;  // outlives the engine; null: answers are ids only
 };
 
@@ -52,6 +56,7 @@ struct PromptTools {
   std::unique_ptr<ChatTemplate> chat_template;  // null without a tokenizer
   /// "chat_template.jinja", the --chat-template file, or a built-in one's name.
   std::string chat_template_origin;
+  MediaSettings media;
 };
 
 /// `chat_template_file`: used instead of the checkpoint's own; empty: none given. A checkpoint
@@ -90,6 +95,10 @@ class Engine {
   /// A conversation of its own; at most max_sequences at a time. Must not outlive the engine.
   virtual std::unique_ptr<Session> open_session() = 0;
 
+  /// Images, frames and clips that went through an encoder so far: one that comes again is not
+  /// encoded again.
+  virtual int64_t encoded_media() const = 0;
+
   /// Bytes of weights that decoding one token reads: every matrix but the lookup tables, of the
   /// experts only those that a token is routed to.
   virtual uint64_t weight_bytes_per_token() const = 0;
@@ -98,7 +107,7 @@ class Engine {
 
   /// Runs all requests, as many at a time as there are sequences, and returns when all have ended.
   /// Throws Error(kInput) before any work for a prompt that does not fit the context (with the
-  /// counts) or holds an id that the model does not have.
+  /// counts), holds an id that the model does not have, or media that it has no encoder for.
   virtual std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests,
                                                  const GenerationCallbacks& callbacks) = 0;
 };

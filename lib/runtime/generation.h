@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/sampling.h"
+#include "lib/runtime/media_input.h"
 #include "lib/text/grammar/token_mask.h"
 #include "lib/text/output_parser.h"
 #include "lib/text/tokenizer.h"
@@ -24,6 +25,9 @@ std::string_view finish_reason_name(FinishReason reason);
 
 struct GenerationRequest {
   std::vector<TokenId> prompt;  // at least one id, all below the vocabulary's size
+  /// Images, frames and clips in the prompt, ascending and apart. Soft tokens take the place of the
+  /// ids at their positions (lib/runtime/media_prompt.h).
+  std::vector<MediaSpan> media;
   SamplingParams sampling;
   uint64_t seed = 0;              // the same seed and prompt give the same answer
   int64_t max_tokens = -1;        // -1: until the context is full
@@ -59,10 +63,11 @@ struct GenerationResult {
   /// Of a constrained answer: whether it fits its grammar, which one that was cut may not.
   std::optional<bool> complete;
   int64_t prompt_tokens = 0;
+  int64_t media_tokens = 0;       // of the prompt: soft tokens
   int64_t cached_tokens = 0;      // of the prompt: keys and values that were there already
   int64_t completion_tokens = 0;  // the stop id counts
   int64_t reasoning_tokens = 0;
-  double ttft_ms = 0.0;  // request taken up -> first token on the host
+  double ttft_ms = 0.0;  // request taken up -> first token on the host, media encoding included
   double prefill_ms = 0.0;
   double decode_ms = 0.0;  // first token -> last token
   std::vector<TokenLogprob> logprobs;

@@ -44,7 +44,8 @@ MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
   const ModelConfig config = read_model_shape(options);
   const int64_t limit = config.text.max_position_embeddings;
   const int64_t context = options.context > 0 ? std::min(options.context, limit) : limit;
-  const int64_t chunk = std::min(options.max_chunk, context);
+  const int64_t block = config.text.bidirectional_vision ? options.media.image_tokens : 0;
+  const int64_t chunk = std::max(std::min(options.max_chunk, context), block);
   positions = std::min(positions, context);
   const KvCacheBytes kv =
       kv_cache_bytes(config.text, options.kv_cache_dtype, positions * options.max_sequences,
@@ -54,8 +55,10 @@ MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
                                               : random_weight_bytes(config.text, options.weights);
   plan.kv_full = kv.full;
   plan.kv_ring = kv.ring;
-  plan.scratch = TextDecoder::scratch_bytes(
-      config.text, std::min(chunk, positions) + options.max_sequences * kMaxTokensAtOnce);
+  plan.scratch =
+      TextDecoder::scratch_bytes(config.text, std::max(std::min(chunk, positions), block) +
+                                                  options.max_sequences * kMaxTokensAtOnce);
+  plan.media = media_bytes(config, options.media);
   plan.available = available_memory();
   return plan;
 }
@@ -63,9 +66,9 @@ MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
 void require_memory(const MemoryPlan& plan) {
   if (plan.total() <= plan.available) return;
   throw Error(ErrorKind::kResource, "the plan does not fit the memory",
-              fmt::format("{} needed (weights {}, KV {}, scratch {}), {} free", gib(plan.total()),
-                          gib(plan.weights), gib(plan.kv_full + plan.kv_ring), gib(plan.scratch),
-                          gib(plan.available)),
+              fmt::format("{} needed (weights {}, KV {}, scratch {}, media {}), {} free",
+                          gib(plan.total()), gib(plan.weights), gib(plan.kv_full + plan.kv_ring),
+                          gib(plan.scratch), gib(plan.media), gib(plan.available)),
               "use a smaller model, a shorter --context, or fewer sequences");
 }
 

@@ -18,6 +18,7 @@ PromptTools load_prompt_tools(const std::filesystem::path& directory,
   PromptTools tools;
   tools.config = parse_model_config(read_json_file(directory / "config.json", ErrorKind::kModel),
                                     read_optional(directory / "generation_config.json"));
+  tools.media = read_media_settings(tools.config, directory);
   if (!Tokenizer::present(directory)) return tools;
   tools.tokenizer = Tokenizer::load(directory);
   if (tools.tokenizer->vocab_size() > tools.config.text.vocab_size) {

@@ -20,24 +20,26 @@ bool SessionState::window_whole(int64_t floor, int64_t end) const {
   return floor <= std::max<int64_t>(0, end - sliding_window_ + 1);
 }
 
-int64_t SessionState::synchronize(std::span<const TokenId> prompt) {
-  const auto limit = std::min(tokens_.size(), prompt.size() - 1);
+int64_t SessionState::synchronize(const PromptRows& prompt, int64_t limit) {
+  const auto length = std::min(static_cast<ptrdiff_t>(keys_.size()), static_cast<ptrdiff_t>(limit));
   const auto common = static_cast<int64_t>(
-      std::mismatch(tokens_.begin(), tokens_.begin() + static_cast<ptrdiff_t>(limit),
-                    prompt.begin())
-          .first -
-      tokens_.begin());
-  if (window_whole(ring_floor_, common)) {
-    cut(common);
-    return common;
+      std::mismatch(keys_.begin(), keys_.begin() + length, prompt.keys.begin()).first -
+      keys_.begin());
+  const auto usable_end = [&](int64_t end) {
+    return end < static_cast<int64_t>(prompt.keys.size()) ? prompt.block(end).begin : end;
+  };
+  const int64_t end = usable_end(common);
+  if (window_whole(ring_floor_, end)) {
+    cut(end);
+    return end;
   }
   const SavedRing* best = nullptr;
   int64_t best_end = 0;
   for (const SavedRing& saved : saved_) {
-    const int64_t end = std::min(common, saved.end);
-    if (window_whole(saved.floor, end) && end > best_end) {
+    const int64_t saved_end = usable_end(std::min(common, saved.end));
+    if (window_whole(saved.floor, saved_end) && saved_end > best_end) {
       best = &saved;
-      best_end = end;
+      best_end = saved_end;
     }
   }
   if (best != nullptr) {
@@ -51,7 +53,7 @@ int64_t SessionState::synchronize(std::span<const TokenId> prompt) {
 }
 
 void SessionState::cut(int64_t end) {
-  tokens_.resize(static_cast<size_t>(end));
+  keys_.resize(static_cast<size_t>(end));
   cache_.truncate(sequence_, end);
   for (SavedRing& saved : saved_) saved.end = std::min(saved.end, end);
   std::erase_if(saved_, [&](const SavedRing& saved) {
@@ -66,8 +68,8 @@ void SessionState::reserve(int64_t count) {
   ring_floor_ = std::max(ring_floor_, end - cache_.ring_size());
 }
 
-void SessionState::append(std::span<const TokenId> tokens) {
-  tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
+void SessionState::append(std::span<const PositionKey> keys) {
+  keys_.insert(keys_.end(), keys.begin(), keys.end());
 }
 
 void SessionState::save_ring() {

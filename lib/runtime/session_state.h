@@ -1,4 +1,4 @@
-// One sequence of the KV cache, and which tokens its keys and values stand for.
+// One sequence of the KV cache, and what its keys and values stand for.
 //
 // A session is synchronised to a prompt: it finds the longest prefix that it can reuse, forgets
 // the rest, and the caller extends it. Full-attention layers can be cut anywhere; a ring only
@@ -13,6 +13,7 @@
 
 #include "lib/runtime/engine.h"
 #include "lib/runtime/kv_cache.h"
+#include "lib/runtime/prompt_rows.h"
 
 namespace gemma4 {
 
@@ -24,17 +25,17 @@ class SessionState : public Session {
   SessionState(const SessionState&) = delete;
   SessionState& operator=(const SessionState&) = delete;
 
-  int64_t cached_tokens() const override { return static_cast<int64_t>(tokens_.size()); }
+  int64_t cached_tokens() const override { return static_cast<int64_t>(keys_.size()); }
   int32_t sequence() const { return sequence_; }
 
-  /// Keeps the longest usable prefix of `prompt`, at most all but its last token, whose logits
-  /// are wanted. Returns its length.
-  int64_t synchronize(std::span<const TokenId> prompt);
+  /// Keeps the longest usable prefix of `prompt` that ends outside image blocks, of its first
+  /// `limit` positions. Returns its length.
+  int64_t synchronize(const PromptRows& prompt, int64_t limit);
 
   /// Makes room for `count` more positions, before a step that stores them.
   void reserve(int64_t count);
-  /// The step has stored these tokens at the positions that follow.
-  void append(std::span<const TokenId> tokens);
+  /// The step has stored these at the positions that follow.
+  void append(std::span<const PositionKey> keys);
 
   /// Saves the ring as it is now, so that later requests can come back to here.
   void save_ring();
@@ -42,7 +43,7 @@ class SessionState : public Session {
  private:
   struct SavedRing {
     int64_t floor;  // as ring_floor_ then
-    int64_t end;    // positions below this are still those of tokens_
+    int64_t end;    // positions below this are still those of keys_
     std::vector<std::byte> bytes;
   };
 
@@ -52,8 +53,8 @@ class SessionState : public Session {
   KvCache& cache_;
   int32_t sliding_window_;
   int32_t sequence_;
-  std::vector<TokenId> tokens_;
-  int64_t ring_floor_ = 0;  // the ring holds positions [ring_floor_, tokens_.size())
+  std::vector<PositionKey> keys_;
+  int64_t ring_floor_ = 0;  // the ring holds positions [ring_floor_, keys_.size())
   std::vector<SavedRing> saved_;
 };
 

@@ -31,6 +31,10 @@ Step build_step(const TextConfig& config, const KvCache& cache, std::span<const 
       const KeyRange block = segment.blocks.empty() || !config.bidirectional_vision
                                  ? KeyRange{position, position + 1}
                                  : segment.blocks[i];
+      if (!segment.soft.empty() && segment.soft[i] != nullptr) {
+        step.soft_rows.push_back(static_cast<int32_t>(step.tokens.size()));
+        step.soft_embeddings.push_back(segment.soft[i]);
+      }
       step.tokens.push_back(segment.tokens[i]);
       step.positions.push_back(position);
       step.sequences.push_back(segment.sequence);

@@ -6,15 +6,9 @@
 #include "kernels/step.h"
 #include "lib/model/config.h"
 #include "lib/runtime/kv_cache.h"
+#include "lib/runtime/model_options.h"
 
 namespace gemma4 {
-
-/// How rows of one image (a span of soft tokens) see each other (ruling 7).
-enum class ImageMaskRule {
-  kSliding,             // both ways inside an image, on sliding layers, limited by the window
-  kAllLayers,           // on full layers too
-  kAllLayersUnbounded,  // and not cut by the window
-};
 
 /// A run of one sequence's tokens to put through the model.
 struct Segment {
@@ -23,7 +17,10 @@ struct Segment {
   std::span<const int32_t> tokens;
   /// Per token: one past the last position of the image block it belongs to, and the block's
   /// first position; empty when there are no blocks. A token outside blocks has {p, p + 1}.
-  std::span<const KeyRange> blocks;
+  std::span<const KeyRange> blocks = {};
+  /// Per token: the row [hidden_size] of a media encoder that takes its place, null for an ordinary
+  /// token; empty when there are none.
+  std::span<const float* const> soft = {};
 };
 
 /// A step of the segments, in order; their sequences must be distinct. Keys must already have

@@ -1,0 +1,25 @@
+// Details of the model on which public implementations differ, as options: --model-option KEY=VALUE
+// (rulings 7 and 8). For research; the defaults are what released checkpoints want.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace gemma4 {
+
+/// How rows of one image (a run of soft tokens) see each other (ruling 7).
+enum class ImageMaskRule {
+  kSliding,             // both ways inside an image, on sliding layers, limited by the window
+  kAllLayers,           // on full layers too
+  kAllLayersUnbounded,  // and not cut by the window
+};
+
+struct ModelOptions {
+  ImageMaskRule image_mask_rule = ImageMaskRule::kSliding;
+  int32_t audio_left_keys = 0;  // keys that a frame of audio sees; 0: as the checkpoint says
+};
+
+/// Sets the option that "KEY=VALUE" names. Throws Error(kUsage) naming what is unknown.
+void set_model_option(ModelOptions& options, std::string_view text);
+
+}  // namespace gemma4
