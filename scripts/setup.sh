@@ -11,6 +11,7 @@ packages=(
   libsimdjson-dev       # safetensors headers, the 32 MB tokenizer.json
   libsentencepiece-dev libprotobuf-dev  # tokenizer (Debian 13's package wants the second one too)
   libdnnl-dev           # oneDNN: large matrix products on CPUs
+  libcurl4-openssl-dev libssl-dev  # gemma4 pull: downloads, and their checksums
   libedit-dev           # line editing in gemma4 chat
   libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libswresample-dev  # images, video
   libsndfile1-dev       # audio

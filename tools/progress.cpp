@@ -22,7 +22,7 @@ std::string duration(double seconds) {
 Progress::Progress(std::string label, bool enabled)
     : label_(std::move(label)), enabled_(enabled && redraws(2)) {}
 
-void Progress::update(int64_t done, int64_t total) {
+void Progress::update(int64_t done, int64_t total, std::string_view detail) {
   if (!enabled_) return;
   const auto now = Clock::now();
   if (now - started_ < kDelay || now - last_drawn_ < kInterval) return;
@@ -30,7 +30,9 @@ void Progress::update(int64_t done, int64_t total) {
   drawn_ = true;
   std::string line = label_;
   if (total > 0) {
-    line += fmt::format(" {}%", 100 * done / total);
+    line += fmt::format(
+        " {}%", static_cast<int>(100.0 * static_cast<double>(done) / static_cast<double>(total)));
+    if (!detail.empty()) line += fmt::format(", {}", detail);
     const double elapsed = std::chrono::duration<double>(now - started_).count();
     if (done > 0 && done < total) {
       const double left = elapsed * static_cast<double>(total - done) / static_cast<double>(done);

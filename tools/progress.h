@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace gemma4 {
 
@@ -16,8 +17,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  /// `total` 0: unknown.
-  void update(int64_t done, int64_t total);
+  /// `total` 0: unknown. `detail` is shown behind the share.
+  void update(int64_t done, int64_t total, std::string_view detail = {});
   void clear();
 
  private:

@@ -1,12 +1,11 @@
 #include "lib/io/model_location.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
-#include <string_view>
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/io/hub_cache.h"
 #include "lib/io/json.h"
 #include "lib/io/weight_files.h"
 
@@ -15,90 +14,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kAliasList = "e2b e4b 12b 26b-a4b 31b demo";
-constexpr size_t kMaxHubId = 96;
-
-struct Alias {
-  std::string_view name;
-  std::string_view id;
-};
-constexpr std::array<Alias, 6> kAliases = {{{"e2b", "google/gemma-4-E2B-it"},
-                                            {"e4b", "google/gemma-4-E4B-it"},
-                                            {"12b", "google/gemma-4-12B-it"},
-                                            {"26b", "google/gemma-4-26B-A4B-it"},
-                                            {"26b-a4b", "google/gemma-4-26B-A4B-it"},
-                                            {"31b", "google/gemma-4-31B-it"}}};
-
-// A repository of the Hub, and the revision that is wanted of it.
-struct HubModel {
-  std::string id;
-  std::string revision;  // empty: the default, "main"
-
-  std::string download_command() const {
-    std::string command = "to download it: huggingface-cli download " + id;
-    if (!revision.empty()) command += " --revision " + revision;
-    return command;
-  }
-};
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
+std::string model_list() { return std::string(hub_alias_list()) + " demo"; }
 
 bool is_folder(const fs::path& path) {
   std::error_code ec;
   return fs::is_directory(path, ec);
-}
-
-bool is_name_char(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-         c == '_' || c == '-';
-}
-
-bool is_hub_name(std::string_view part) {
-  const auto is_edge = [](char c) { return c == '.' || c == '-'; };
-  return !part.empty() && std::all_of(part.begin(), part.end(), is_name_char) &&
-         !is_edge(part.front()) && !is_edge(part.back());
-}
-
-// The Hub's own rules for repository ids.
-bool is_hub_id(std::string_view id) {
-  if (id.size() > kMaxHubId || id.find("--") != id.npos || id.find("..") != id.npos) return false;
-  const size_t slash = id.find('/');
-  if (slash == id.npos) return is_hub_name(id);
-  return is_hub_name(id.substr(0, slash)) && is_hub_name(id.substr(slash + 1));
-}
-
-// A branch, a tag, "refs/pr/7" or a commit; it becomes part of a path, so it must stay below refs/.
-bool is_revision(std::string_view text) {
-  if (text.empty() || text.size() > 256 || text.find("..") != text.npos) return false;
-  if (text.front() == '/' || text.back() == '/' || text.find("//") != text.npos) return false;
-  return std::all_of(text.begin(), text.end(), [](char c) { return is_name_char(c) || c == '/'; });
-}
-
-bool is_commit(std::string_view text) {
-  return text.size() == 40 && std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-         });
-}
-
-fs::path expand_home(const std::string& path) {
-  if (path != "~" && !path.starts_with("~/")) return path;
-  return environment("HOME") + path.substr(1);
-}
-
-fs::path hub_cache() {
-  for (const char* name : {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"}) {
-    if (const std::string path = environment(name); !path.empty()) return expand_home(path);
-  }
-  if (const std::string home = environment("HF_HOME"); !home.empty()) {
-    return expand_home(home) / "hub";
-  }
-  if (const std::string cache = environment("XDG_CACHE_HOME"); !cache.empty()) {
-    return expand_home(cache) / "huggingface/hub";
-  }
-  return expand_home("~/.cache/huggingface/hub");
 }
 
 // Names of the sub-folders of `directory` that could be snapshots.
@@ -107,7 +27,7 @@ std::vector<std::string> list_snapshots(const fs::path& directory) {
   std::error_code ec;
   for (fs::directory_iterator it(directory, ec), end; !ec && it != end; it.increment(ec)) {
     const std::string name = it->path().filename().string();
-    if (is_commit(name) && is_folder(it->path())) names.push_back(name);
+    if (is_hub_commit(name) && is_folder(it->path())) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -124,15 +44,15 @@ std::string join(const std::vector<std::string>& names) {
 // The snapshot that the wanted revision stands for.
 fs::path find_snapshot(const HubModel& model, const fs::path& repository) {
   const fs::path snapshots = repository / "snapshots";
-  if (is_commit(model.revision) && is_folder(snapshots / model.revision)) {
+  if (is_hub_commit(model.revision) && is_folder(snapshots / model.revision)) {
     return snapshots / model.revision;
   }
-  const fs::path ref = repository / "refs" / (model.revision.empty() ? "main" : model.revision);
+  const fs::path ref = repository / "refs" / model.wanted();
   std::error_code ec;
   if (fs::is_regular_file(ref, ec)) {
     std::string commit = read_file(ref, ErrorKind::kModel, 4096);
     commit.erase(commit.find_last_not_of(" \t\r\n") + 1);
-    if (!is_commit(commit)) {
+    if (!is_hub_commit(commit)) {
       throw Error(ErrorKind::kModel, "not a commit id in the Hub cache", ref.string(),
                   model.download_command());
     }
@@ -149,8 +69,7 @@ fs::path find_snapshot(const HubModel& model, const fs::path& repository) {
     }
   }
   throw Error(ErrorKind::kModel,
-              "revision \"" + (model.revision.empty() ? "main" : model.revision) + "\" of " +
-                  model.id + " is not in the Hub cache",
+              "revision \"" + model.wanted() + "\" of " + model.id + " is not in the Hub cache",
               repository.string(), model.download_command());
 }
 
@@ -200,9 +119,7 @@ void check_complete(const HubModel& model, const fs::path& snapshot, bool needs_
 
 fs::path locate_in_cache(const HubModel& model, bool needs_tokenizer) {
   const fs::path root = hub_cache();
-  std::string folder = "models--" + model.id;
-  if (const size_t slash = folder.find('/'); slash != folder.npos) folder.replace(slash, 1, "--");
-  const fs::path repository = root / folder;
+  const fs::path repository = root / hub_folder_name(model.id);
   if (!is_folder(repository)) {
     throw Error(ErrorKind::kModel, "model " + model.id + " is not in the local Hub cache",
                 root.string(), model.download_command());
@@ -228,11 +145,11 @@ fs::path locate_demo(const std::vector<fs::path>& share_dirs) {
 
 fs::path locate_model(const std::string& model, const ModelSearch& search) {
   if (model.empty()) {
-    const std::string named = environment("GEMMA4_MODEL");
-    if (!named.empty()) return locate_model(named, search);
-    throw Error(ErrorKind::kUsage, "no model given", "",
-                "use -m MODEL or set GEMMA4_MODEL (a directory, a Hub id, or one of " +
-                    std::string(kAliasList) + ")");
+    const char* named = std::getenv("GEMMA4_MODEL");
+    if (named != nullptr && *named != '\0') return locate_model(named, search);
+    throw Error(
+        ErrorKind::kUsage, "no model given", "",
+        "use -m MODEL or set GEMMA4_MODEL (a directory, a Hub id, or one of " + model_list() + ")");
   }
   std::error_code ec;
   const fs::path path(model);
@@ -247,17 +164,12 @@ fs::path locate_model(const std::string& model, const ModelSearch& search) {
   }
   if (model == "demo") return locate_demo(search.share_dirs);
 
-  const size_t at = model.find('@');
-  HubModel hub{model.substr(0, at), at == model.npos ? "" : model.substr(at + 1)};
-  const auto alias = std::find_if(kAliases.begin(), kAliases.end(),
-                                  [&](const Alias& entry) { return entry.name == hub.id; });
-  if (alias != kAliases.end()) hub.id = alias->id;
-  if (!is_hub_id(hub.id) || (at != model.npos && !is_revision(hub.revision))) {
-    throw Error(
-        ErrorKind::kModel, "no such model", model,
-        "give a directory, a Hub id org/name[@revision], or one of " + std::string(kAliasList));
+  const std::optional<HubModel> hub = parse_hub_model(model);
+  if (!hub) {
+    throw Error(ErrorKind::kModel, "no such model", model,
+                "give a directory, a Hub id org/name[@revision], or one of " + model_list());
   }
-  return locate_in_cache(hub, search.needs_tokenizer);
+  return locate_in_cache(*hub, search.needs_tokenizer);
 }
 
 }  // namespace gemma4

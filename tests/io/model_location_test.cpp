@@ -105,7 +105,7 @@ TEST_CASE("a Hub id is found in the cache by main, branch, pull request and comm
   CHECK(locate_model(std::string(kId) + "@main") == repository / "snapshots" / kCommit);
   CHECK(locate_model(std::string(kId) + "@refs/pr/7") == repository / "snapshots" / kOther);
   CHECK(locate_model("e2b@" + kOther) == repository / "snapshots" / kOther);
-  CHECK(contains(refusal("e2b@v9"), "--revision v9"));
+  CHECK(contains(refusal("e2b@v9"), "gemma4 pull google/gemma-4-E2B-it@v9"));
   put(repository / "refs/main", "../../../etc");
   CHECK(contains(refusal(kId), "not a commit id"));
   put(repository / "refs/main", std::string(40, 'c'));
@@ -120,7 +120,7 @@ TEST_CASE("each alias names the instruction-tuned checkpoint") {
                                                        {"26b-a4b", "26B-A4B"}, {"31b", "31B"}};
   for (const auto& [alias, size] : expected) {
     const std::string message = refusal(alias);
-    CHECK(contains(message, "huggingface-cli download google/gemma-4-" + size + "-it"));
+    CHECK(contains(message, "gemma4 pull google/gemma-4-" + size + "-it"));
     CHECK(contains(message, dir.path().string()));
   }
 }
@@ -147,7 +147,7 @@ TEST_CASE("a partial snapshot is refused with the names of what is missing") {
   std::string message = refusal(kId);
   CHECK(contains(message, "missing tokenizer.json, model.safetensors"));
   CHECK(contains(message, snapshot.string()));
-  CHECK(contains(message, "huggingface-cli download google/gemma-4-E2B-it"));
+  CHECK(contains(message, "gemma4 pull google/gemma-4-E2B-it"));
 
   put_blob(repository, kCommit, "model.safetensors.index.json",
            R"({"weight_map":{"a":"one.safetensors","b":"two.safetensors"}})");
