@@ -61,6 +61,7 @@ int run_main(int argc, char** argv) {
       add_subcommand(app, "chat", "Talk with the model.", make_chat),
       add_subcommand(app, "quantize", "Write a checkpoint with fewer bits.", make_quantize),
       add_subcommand(app, "pull", "Download a model from the Hub.", make_pull),
+      add_subcommand(app, "manual", "Write manual pages and completions.", make_manual),
       add_subcommand(app, "bench", "Measure speed, against the machine's limits.", make_bench)};
   const CLI::App* named = &app;
   try {

@@ -21,6 +21,7 @@ std::unique_ptr<Subcommand> make_run(CLI::App& app);
 std::unique_ptr<Subcommand> make_chat(CLI::App& app);
 std::unique_ptr<Subcommand> make_quantize(CLI::App& app);
 std::unique_ptr<Subcommand> make_pull(CLI::App& app);
+std::unique_ptr<Subcommand> make_manual(CLI::App& app);
 std::unique_ptr<Subcommand> make_bench(CLI::App& app);
 
 }  // namespace gemma4

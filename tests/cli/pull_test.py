@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import resource
 import shutil
 import signal
@@ -192,6 +193,24 @@ class Reports(PullTest):
 
     def test_nothing_on_stderr_where_it_is_no_terminal(self):
         self.assertEqual(self.pull().stderr, b"")
+
+
+    def test_progress_on_a_terminal(self):
+        self.hub.delay = 0.006
+        leader, follower = pty.openpty()
+        child = subprocess.Popen([BINARY, "pull", "org/model", "--jobs", "1"], env=self.env,
+                                 stdout=subprocess.DEVNULL, stderr=follower)
+        os.close(follower)
+        shown = b""
+        try:
+            while piece := os.read(leader, 4096):
+                shown += piece
+        except OSError:
+            pass  # the child has ended
+        os.close(leader)
+        self.assertEqual(child.wait(timeout=60), 0)
+        self.assertRegex(shown, rb"pulling org/model \d+%, 0\.\d MB of 1\.0 MB, \d+ s left")
+        self.assertTrue(shown.endswith(b"\r\x1b[K"), shown[-40:])
 
 
 class Resuming(PullTest):

@@ -9,7 +9,7 @@ from support import CliTest
 
 class Help(CliTest):
     def test_every_help_page_ends_with_examples_and_exit_codes(self):
-        for command in ((), ("run",), ("chat",), ("bench",)):
+        for command in ((), ("run",), ("chat",), ("pull",), ("bench",)):
             with self.subTest(command=command):
                 done = self.command(*command, "--help")
                 page = done.stdout.decode()

@@ -1,0 +1,179 @@
+# Completion of gemma4 for bash. Written by scripts/update_manual.sh from the program's own flags.
+
+_gemma4_words() {
+  mapfile -t COMPREPLY < <(compgen "$@" -- "$_gemma4_word")
+}
+
+_gemma4_paths() {
+  compopt -o filenames 2>/dev/null
+  _gemma4_words "$@"
+}
+
+_gemma4() {
+  local _gemma4_word=${COMP_WORDS[COMP_CWORD]} flag=${COMP_WORDS[COMP_CWORD - 1]} command= i
+  COMPREPLY=()
+  # bash splits --flag=value into three words.
+  if [[ $_gemma4_word == '=' ]]; then
+    _gemma4_word=
+  elif [[ $flag == '=' ]]; then
+    flag=${COMP_WORDS[COMP_CWORD - 2]}
+  fi
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case ${COMP_WORDS[i]} in
+      run | chat | quantize | pull | bench) command=${COMP_WORDS[i]}; break ;;
+    esac
+  done
+  case "$command $flag" in
+    'run -p' | \
+    'run --prompt' | \
+    'run --logprobs' | \
+    'run --prompt-logprobs' | \
+    'run --regex' | \
+    'run -n' | \
+    'run --max-tokens' | \
+    'run --temperature' | \
+    'run --temp' | \
+    'run --top-k' | \
+    'run --top-p' | \
+    'run --min-p' | \
+    'run --repetition-penalty' | \
+    'run --presence-penalty' | \
+    'run --frequency-penalty' | \
+    'run --seed' | \
+    'run --stop' | \
+    'run -t' | \
+    'run --threads' | \
+    'run -c' | \
+    'run --context' | \
+    'chat -n' | \
+    'chat --max-tokens' | \
+    'chat --temperature' | \
+    'chat --temp' | \
+    'chat --top-k' | \
+    'chat --top-p' | \
+    'chat --min-p' | \
+    'chat --repetition-penalty' | \
+    'chat --presence-penalty' | \
+    'chat --frequency-penalty' | \
+    'chat --seed' | \
+    'chat --stop' | \
+    'chat -t' | \
+    'chat --threads' | \
+    'chat -c' | \
+    'chat --context' | \
+    'quantize --group-size' | \
+    'quantize --keep' | \
+    'quantize -t' | \
+    'quantize --threads' | \
+    'pull --include' | \
+    'pull --revision' | \
+    'pull --jobs' | \
+    'pull --endpoint' | \
+    'bench --workload' | \
+    'bench --input-len' | \
+    'bench --output-len' | \
+    'bench --batch' | \
+    'bench --depth' | \
+    'bench --dummy' | \
+    'bench --warmup' | \
+    'bench --reps' | \
+    'bench --max-regress' | \
+    'bench -t' | \
+    'bench --threads' | \
+    'bench -c' | \
+    'bench --context')
+      :
+      return ;;
+    'run -m' | \
+    'run --model' | \
+    'chat -m' | \
+    'chat --model' | \
+    'bench -m' | \
+    'bench --model')
+      _gemma4_paths -d
+      return ;;
+    'run -f' | \
+    'run --file' | \
+    'run -s' | \
+    'run --system' | \
+    'run --messages' | \
+    'run --tools' | \
+    'run --chat-template' | \
+    'run --tokens' | \
+    'run --batch' | \
+    'run -o' | \
+    'run --output' | \
+    'run --json-schema' | \
+    'run --grammar' | \
+    'chat -s' | \
+    'chat --system' | \
+    'chat --load' | \
+    'chat --save' | \
+    'chat -o' | \
+    'chat --output' | \
+    'pull --token-file' | \
+    'bench --baseline' | \
+    'bench -o' | \
+    'bench --output')
+      _gemma4_paths -f
+      return ;;
+    'run --color' | \
+    'chat --color' | \
+    'bench --color')
+      _gemma4_words -W 'auto always never' 
+      return ;;
+    'run --device' | \
+    'chat --device' | \
+    'bench --device')
+      _gemma4_words -W 'auto cpu reference' 
+      return ;;
+    'quantize --rule')
+      _gemma4_words -W 'auto minmax grid' 
+      return ;;
+    'run --tool-choice')
+      _gemma4_words -W 'auto none' 
+      return ;;
+    'run --kv-cache-dtype' | \
+    'chat --kv-cache-dtype' | \
+    'bench --kv-cache-dtype')
+      _gemma4_words -W 'bf16 f32' 
+      return ;;
+    'run --thinking' | \
+    'chat --thinking')
+      _gemma4_words -W 'hide show stderr' 
+      return ;;
+    'run --weights' | \
+    'run --lm-head' | \
+    'chat --weights' | \
+    'chat --lm-head' | \
+    'bench --weights' | \
+    'bench --lm-head')
+      _gemma4_words -W 'stored bf16 int8 int4' 
+      return ;;
+    'quantize --lm-head')
+      _gemma4_words -W 'stored int8 int4' 
+      return ;;
+    'bench --format')
+      _gemma4_words -W 'table json jsonl csv markdown vllm' 
+      return ;;
+    'quantize --scheme')
+      _gemma4_words -W 'w4a16 int8' 
+      return ;;
+  esac
+  if [[ $_gemma4_word == -* ]]; then
+    case $command in
+      '') _gemma4_words -W '-h --help -V --version' ;;
+      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
+      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
+      'quantize') _gemma4_words -W '-h --help --scheme --group-size --rule --keep --lm-head --dry-run --no-dry-run --json --no-json -t --threads --force --no-force -q --quiet --no-quiet' ;;
+      'pull') _gemma4_words -W '-h --help --include --revision --token-file --jobs --endpoint --dry-run --no-dry-run --json --no-json -q --quiet --no-quiet' ;;
+      'bench') _gemma4_words -W '-h --help --workload --input-len --output-len --batch --depth --dummy --warmup --reps --ops --no-ops --load --no-load --env --no-env --anyway --no-anyway --format --baseline --max-regress -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -m --model --device -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
+    esac
+  elif [[ -z $command ]]; then
+    _gemma4_words -W 'run chat quantize pull bench'
+  else
+    _gemma4_paths -f
+  fi
+}
+
+complete -F _gemma4 gemma4
