@@ -136,7 +136,7 @@ _gemma4() {
     'run --kv-cache-dtype' | \
     'chat --kv-cache-dtype' | \
     'bench --kv-cache-dtype')
-      _gemma4_words -W 'bf16 f32' 
+      _gemma4_words -W 'bf16 int8 fp8 f32' 
       return ;;
     'run --thinking' | \
     'chat --thinking')

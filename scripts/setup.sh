@@ -18,6 +18,7 @@ packages=(
   doctest-dev           # tests
   python3 python3-jsonschema    # end-to-end tests, an independent schema validator
   ffmpeg sox espeak-ng imagemagick webp  # tests: small media files in every format
+  dpkg-dev file groff-base  # tests: the Debian package, the manual pages
   clang libclang-rt-dev  # fuzzing
 )
 
