@@ -50,7 +50,7 @@ class Hub:
         self.failures, self.cuts, self.content = {}, {}, {}
         self.ranges, self.details, self.token, self.delay = True, True, None, 0.0
         self.requests = []  # (server, method, path, headers)
-        self.moving = threading.Event()  # set when a piece of a body has been sent
+        self.moving = threading.Event()  # set when two pieces of a body have been sent
         self.hub = Server(HubHandler)
         self.storage = Server(StorageHandler)
         self.hub.hub = self.storage.hub = self
@@ -136,7 +136,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for at in range(begin, end, piece):
                 self.wfile.write(body[at:min(end, at + piece)])
                 self.wfile.flush()
-                hub.moving.set()
+                if at > begin:
+                    hub.moving.set()
                 threading.Event().wait(hub.delay)
         if end < len(body):
             self.close_connection = True

@@ -259,22 +259,26 @@ class Resuming(PullTest):
         self.pull_ok()
         self.assert_complete()
 
-    def test_interrupted(self):
-        for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-            self.hub.delay = 0.02
-            self.hub.moving.clear()
-            child = subprocess.Popen([BINARY, "pull", "org/model"], env=self.env,
-                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            self.assertTrue(self.hub.moving.wait(20))
-            child.send_signal(number)
-            out, err = child.communicate(timeout=20)
-            self.assertEqual((child.returncode, out), (code, b""))
-            self.assertIn(b"the same command goes on", err)
-            self.assert_absent()
-            self.assertTrue(os.path.exists(self.blob("weights.safetensors") + ".incomplete"))
+    def stop_and_go_on(self, number, code):
+        self.hub.delay = 0.02
+        child = subprocess.Popen([BINARY, "pull", "org/model"], env=self.env,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertTrue(self.hub.moving.wait(20))
+        child.send_signal(number)
+        out, err = child.communicate(timeout=20)
+        self.assertEqual((child.returncode, out), (code, b""))
+        self.assertIn(b"the same command goes on", err)
+        self.assert_absent()
+        self.assertTrue(os.path.exists(self.blob("weights.safetensors") + ".incomplete"))
         self.hub.delay = 0.0
         self.pull_ok()
         self.assert_complete()
+
+    def test_interrupted(self):
+        self.stop_and_go_on(signal.SIGINT, 130)
+
+    def test_terminated(self):
+        self.stop_and_go_on(signal.SIGTERM, 143)
 
     def test_two_pulls_at_once(self):
         self.hub.delay = 0.01
