@@ -24,7 +24,7 @@ Json calls_json(const std::vector<ToolCall>& calls) {
 Json usage_json(const GenerationResult& result) {
   return {{"prompt_tokens", result.prompt_tokens},
           {"cached_tokens", result.cached_tokens},
-          {"media_tokens", 0},
+          {"media_tokens", result.media_tokens},
           {"completion_tokens", result.completion_tokens},
           {"reasoning_tokens", result.reasoning_tokens}};
 }

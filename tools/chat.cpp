@@ -26,6 +26,7 @@ lines end in \. Ctrl-C stops the answer, Ctrl-D ends the chat, /help lists the c
 Examples:
   gemma4 chat -m e4b
   gemma4 chat --think -s "You are a careful proofreader."
+  gemma4 chat --image plan.png          (or /image plan.png in the chat)
   gemma4 chat --load talk.jsonl --save talk.jsonl
   printf 'My name is Ada.\nWhat is my name?\n' | gemma4 chat -q
 
@@ -38,6 +39,7 @@ struct ChatFlags {
   ModelFlags model;
   SamplingFlags sampling;
   ThinkingFlags thinking;
+  MediaFlags media;
   OutputFlags output;
   std::string system;
   std::string load;
@@ -56,6 +58,7 @@ void ChatFlags::add_to(CLI::App& app) {
       ->group(group);
   add_switch(app, "--history", history, "keep what is typed in $XDG_STATE_HOME/gemma4/history")
       ->group(group);
+  media.add_to(app, true);
   thinking.add_to(app);
   output.add_to(app);
   add_switch(app, "--json", json, "with --plan: as JSON")->group("Output");
@@ -70,6 +73,7 @@ class ChatCommand : public Subcommand {
   int run() override;
 
  private:
+  MediaNeeds planned_media(const MediaSettings& model) const;
   std::unique_ptr<LineSource> open_lines() const;
   int talk(ChatState& state);
   void turn(ChatState& state, const InputMessage& message);
@@ -77,6 +81,18 @@ class ChatCommand : public Subcommand {
   ChatFlags flags_;
   StandardInput standard_input_;
 };
+
+// One picture and one clip at a time: which ones will come is not known yet.
+MediaNeeds ChatCommand::planned_media(const MediaSettings& model) const {
+  MediaNeeds needs;
+  const int budget = flags_.media.options().image_budget;
+  if (model.images) {
+    needs.image_tokens = std::max(budget > 0 ? budget : model.image_budget, model.video_budget);
+  }
+  if (model.audio) needs.audio_tokens = kMaxAudioTokens;
+  needs.total_tokens = std::max(needs.image_tokens, needs.audio_tokens);
+  return needs;
+}
 
 std::unique_ptr<LineSource> ChatCommand::open_lines() const {
   if (!is_terminal(0) || !is_terminal(2)) return std::make_unique<PipedLines>();
@@ -125,6 +141,7 @@ int ChatCommand::talk(ChatState& state) {
 
 int ChatCommand::run() {
   flags_.output.apply();
+  flags_.media.check(true);
   if (flags_.json && !flags_.model.plan) {
     throw Error(ErrorKind::kUsage, "--json goes with --plan only", {}, "see gemma4 chat --help");
   }
@@ -139,6 +156,7 @@ int ChatCommand::run() {
   log_info("chat template: " + model.chat_template_origin);
   Output output(flags_.output.output);
   const int64_t positions = options.context > 0 ? options.context : kPlannedContext;
+  options.media = planned_media(model.media);
   if (flags_.model.plan) {
     print_plan(plan_memory(options, positions), flags_.json, output);
     output.commit();
@@ -150,13 +168,19 @@ int ChatCommand::run() {
     conversation.set_system(text_or_file(flags_.system, standard_input_));
   }
   if (!flags_.save.empty()) conversation.save(flags_.save);  // a wrong path is told at once
+  flags_.media.claim_standard_input(standard_input_);
   const auto engine = load_engine(options, positions, !flags_.output.quiet);
-  ChatSession session(model, *engine, flags_.sampling, flags_.thinking, flags_.output, output);
+  ChatSession session(model, *engine, flags_.sampling, flags_.thinking, flags_.media, flags_.output,
+                      output);
   const auto lines = open_lines();
   if (lines->interactive() && !flags_.output.quiet) {
     fmt::print(stderr, "{}; /help lists the commands, Ctrl-D ends the chat\n", flags_.model.name());
   }
   ChatState state{conversation, session, *lines, standard_input_, flags_.save, flags_.output.stats};
+  for (const MediaReference& file : flags_.media.files()) {
+    session.attach(file);
+    state.files.push_back(file);
+  }
   std::optional<SurviveInterrupts> survive;
   if (lines->interactive()) survive.emplace();
   const int code = talk(state);

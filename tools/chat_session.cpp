@@ -4,27 +4,38 @@
 
 #include "tools/answer_json.h"
 #include "tools/progress.h"
-#include "tools/prompt.h"
 #include "tools/stats.h"
 #include "tools/stop_signals.h"
 
 namespace gemma4 {
 
 ChatSession::ChatSession(const PromptTools& model, Engine& engine, const SamplingFlags& sampling,
-                         const ThinkingFlags& thinking, const OutputFlags& output_flags,
-                         Output& output)
+                         const ThinkingFlags& thinking, const MediaFlags& media,
+                         const OutputFlags& output_flags, Output& output)
     : model_(model),
       engine_(engine),
       sampling_(sampling),
       output_flags_(output_flags),
       output_(output),
       printer_(output, thinking, output_flags.color),
+      loader_(model.media, media.options()),
+      media_{loader_, {}, media.video_audio},
       session_(engine.open_session()),
       thinking_(thinking.think),
       seed_(sampling.seed ? *sampling.seed : random_seed()) {}
 
+std::string ChatSession::attach(const MediaReference& file) {
+  loader_.forget(file);
+  const PreparedMedia& media = loader_.load(file);
+  std::string text = media.name + ": ";
+  if (media.width > 0) text += fmt::format("{}x{}, ", media.width, media.height);
+  if (media.kind != MediaKind::kImage) text += fmt::format("{:.1f} s, ", media.seconds);
+  return text + fmt::format("{} tokens", media.soft_tokens());
+}
+
 GenerationResult ChatSession::answer(Conversation& conversation) {
-  const Prompt prompt = chat_prompt(model_, conversation.messages(), Json::array(), thinking_);
+  const Prompt prompt =
+      chat_prompt(model_, conversation.messages(), Json::array(), thinking_, &media_);
   check_fits(prompt, engine_.context(), model_.config);
   GenerationRequest request = request_for(prompt, model_);
   request.sampling = sampling_.params(model_.config.generation);

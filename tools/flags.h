@@ -25,6 +25,7 @@ struct ModelFlags {
   std::string kv_cache_dtype = "bf16";
   bool exact_activations = false;
   bool plan = false;
+  std::vector<std::string> model_options;  // KEY=VALUE
 
   void add_to(CLI::App& app);
   /// What the user calls the model.

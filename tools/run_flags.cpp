@@ -14,6 +14,9 @@ Examples:
   gemma4 run "Why is the sky blue?"
   git diff --staged | gemma4 run -s "Write a commit message." | git commit -F -
   gemma4 run -f notes.txt --think --temperature 0 "Summarise this in three lines."
+  gemma4 run --image receipt.jpg --image-tokens 1120 "What did lunch cost?"
+  gemma4 run --image a.png --image b.png "What differs between {image} and {image}?"
+  gemma4 run --audio talk.mp3 "Sum up what is said." --video clip.mp4 --video-fps 1
   gemma4 run --json-schema invoice.json -f mail.txt | jq .total
   gemma4 run --json --seed 7 "A haiku about rain" | jq -r .text
 
@@ -53,11 +56,13 @@ void RunFlags::add_to(CLI::App& app) {
   add_value(
       app, "--batch", batch, "FILE",
       "one JSON request a line: \"id\", \"prompt\" or \"messages\"\nor \"tokens\", \"system\", "
-      "\"tools\", \"max_tokens\",\n\"temperature\", \"seed\", \"json_schema\"; one JSON answer a "
+      "\"tools\", \"max_tokens\",\n\"temperature\", \"seed\", \"json_schema\",\n\"image\", "
+      "\"audio\", \"video\"; one JSON answer a "
       "line, in order")
       ->group(group);
   add_switch(app, "--print-prompt", print_prompt, "print the rendered prompt and its ids, and exit")
       ->group(group);
+  media.add_to(app, true);
   thinking.add_to(app);
   output.add_to(app);
   add_switch(app, "--json", json,
@@ -125,6 +130,11 @@ void RunFlags::check() const {
                 std::string(pair.first_name) + " and " + pair.second_name + " exclude each other",
                 {}, "see gemma4 run --help");
   }
+  if (!media.files().empty() && !batch.empty()) {
+    throw Error(ErrorKind::kUsage, "--image, --audio and --video do not go with --batch", {},
+                "name the files in the requests");
+  }
+  media.check(!messages.empty() || !batch.empty());
   if (!any_json && batch.empty() && (logprobs || prompt_logprobs)) {
     throw Error(ErrorKind::kUsage, "log probabilities are written as JSON only", {},
                 "add --json or --jsonl");
