@@ -29,13 +29,20 @@ Json usage_json(const GenerationResult& result) {
           {"reasoning_tokens", result.reasoning_tokens}};
 }
 
+// Share of the drafted tokens that became answer.
+Json acceptance(const DraftStats& drafts) {
+  const int64_t drafted = drafts.total_drafted();
+  if (drafted == 0) return nullptr;
+  return rounded(static_cast<double>(drafts.total_accepted()) / static_cast<double>(drafted));
+}
+
 Json timings_json(const AnswerContext& context, const GenerationResult& result) {
   return {{"load_ms", rounded(context.load_ms)},
           {"ttft_ms", result.completion_tokens > 0 ? Json(rounded(result.ttft_ms)) : Json()},
           {"prompt_tokens_per_second",
            tokens_per_second(result.prompt_tokens - result.cached_tokens, result.prefill_ms)},
           {"tokens_per_second", tokens_per_second(result.completion_tokens - 1, result.decode_ms)},
-          {"draft_acceptance", nullptr}};
+          {"draft_acceptance", acceptance(result.drafts)}};
 }
 
 Json scored_json(const AnswerContext& context, const ScoredToken& token) {

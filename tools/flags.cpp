@@ -5,6 +5,9 @@
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/io/model_location.h"
+#include "lib/io/share_files.h"
+#include "lib/runtime/draft_source.h"
 #include "tools/command_line.h"
 
 namespace gemma4 {
@@ -12,6 +15,18 @@ namespace gemma4 {
 const char* const kExitCodesHelp =
     "Exit codes: 0 done, 1 internal failure, 2 usage, 3 model, 4 input, 5 memory, device or disk,\n"
     "6 answer unusable, 130 interrupted, 143 terminated.";
+
+namespace {
+
+CLI::Validator draft_tokens_value() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        return text == "auto" ? "" : count_between(1, kMaxDraftTokens)(text);
+      },
+      "");
+}
+
+}  // namespace
 
 void ModelFlags::add_to(CLI::App& app) {
   const char* group = "Model";
@@ -43,10 +58,19 @@ void ModelFlags::add_to(CLI::App& app) {
       ->group(group);
   add_switch(app, "--exact-activations", exact_activations, "never round activations for speed")
       ->group(group);
+  add_value(
+      app, "--draft", draft, "off|auto|MODEL|ngram",
+      "draft tokens and verify several at a time: with an assistant\nmodel (auto: the model's "
+      "own, if it is there) or by looking\nthem up in the text so far; answers stay the same")
+      ->group(group);
+  add_value(app, "--draft-tokens", draft_tokens, "N|auto",
+            "tokens to draft at a time, 1 to 8; default auto: as many\nas pay")
+      ->check(draft_tokens_value())
+      ->group(group);
   add_list(app, "--model-option", model_options, "KEY=VALUE",
            "for research: details on which implementations differ,\n"
-           "image_mask_rule=sliding|all_layers|all_layers_unbounded,\naudio_left_keys=N "
-           "(repeatable)")
+           "image_mask_rule=sliding|all_layers|all_layers_unbounded,\naudio_left_keys=N,\n"
+           "mtp_query_offset=-1|0 (repeatable)")
       ->group(group);
   add_switch(app, "--plan", plan, "print the memory plan and exit; with --json: in bytes")
       ->group(group);
@@ -69,7 +93,38 @@ EngineOptions ModelFlags::engine_options() const {
                            : kv_cache_dtype == "fp8"  ? Dtype::kF8E4M3
                                                       : Dtype::kBf16;
   options.exact_activations = exact_activations;
-  for (const std::string& option : model_options) set_model_option(options.model_options, option);
+  options.draft = draft_options();
+  for (const std::string& option : model_options) {
+    set_model_option(options.model_options, option);
+    if (option.starts_with("mtp_") && options.draft.kind != DraftOptions::Kind::kModel) {
+      throw Error(ErrorKind::kUsage, "needs a draft model", "--model-option " + option,
+                  "add --draft MODEL");
+    }
+  }
+  return options;
+}
+
+DraftOptions ModelFlags::draft_options() const {
+  DraftOptions options;
+  if (draft == "off") {
+    if (draft_tokens.empty()) return options;
+    throw Error(ErrorKind::kUsage, "--draft-tokens needs --draft", {}, "add --draft auto");
+  }
+  if (!draft_tokens.empty() && draft_tokens != "auto") options.tokens = std::stoll(draft_tokens);
+  if (draft == "ngram") {
+    options.kind = DraftOptions::Kind::kNgram;
+    return options;
+  }
+  if (draft != "auto") {
+    options.directory = locate_model(draft, {share_dirs(), false});
+  } else if (const auto found = locate_assistant(name())) {
+    options.directory = *found;
+  } else {
+    log_warning("no assistant of " + name() + " is there: decoding without drafts");
+    return options;
+  }
+  log_info("draft model: " + options.directory.string());
+  options.kind = DraftOptions::Kind::kModel;
   return options;
 }
 

@@ -51,7 +51,7 @@ void apply_per_layer_config(const ConfigReader& text, std::vector<LayerConfig>& 
   }
 }
 
-std::vector<LayerConfig> parse_layers(const ConfigReader& text) {
+std::vector<LayerConfig> parse_layers(const ConfigReader& text, KvOwner owner) {
   const std::vector<LayerKind> kinds = layer_kinds(text);
   const bool k_eq_v = text.boolean_or("attention_k_eq_v", false);
   const auto kv_heads = static_cast<int32_t>(text.integer("num_key_value_heads", 1, kMaxSize));
@@ -64,7 +64,11 @@ std::vector<LayerConfig> parse_layers(const ConfigReader& text) {
                    text.integer_or("num_global_key_value_heads", kv_heads, 1, kMaxSize))
              : kv_heads};
   const auto count = static_cast<int64_t>(kinds.size());
-  const int64_t shared = text.integer_or("num_kv_shared_layers", 0, 0, count - 1);
+  const bool borrows_all = owner == KvOwner::kAnotherModel;
+  const int64_t shared = text.integer_or("num_kv_shared_layers", 0, 0, count - !borrows_all);
+  if (borrows_all && shared != 0 && shared != count) {
+    text.fail("num_kv_shared_layers", "an assistant's layers have no keys and values of their own");
+  }
   const int64_t first_shared = count - shared;
   const bool wide = text.boolean_or("use_double_wide_mlp", false) && shared > 0;
   const int64_t intermediate = text.integer("intermediate_size", 1, kMaxSize);
@@ -77,12 +81,13 @@ std::vector<LayerConfig> parse_layers(const ConfigReader& text) {
     layer.head_dim = shape.head_dim;
     layer.num_kv_heads = shape.num_kv_heads;
     layer.k_eq_v = k_eq_v && layer.kind == LayerKind::kFull;
-    layer.owns_kv = l < first_shared;
+    layer.owns_kv = l < first_shared && !borrows_all;
     layer.intermediate_size =
         static_cast<int32_t>(wide && !layer.owns_kv ? 2 * intermediate : intermediate);
     layer.kv_layer = static_cast<int32_t>(l);
   }
   apply_per_layer_config(text, layers);
+  if (borrows_all) return layers;
   for (int64_t l = first_shared; l < count; ++l) {  // the last layer of the same kind that owns KV
     LayerConfig& layer = layers[static_cast<size_t>(l)];
     int64_t donor = first_shared - 1;
@@ -129,7 +134,9 @@ void parse_experts(const ConfigReader& text, TextConfig& out) {
   out.expert_intermediate_size = static_cast<int32_t>(text.integer(width, 1, kMaxSize));
 }
 
-TextConfig parse_text(const ConfigReader& top, const ConfigReader& text) {
+}  // namespace
+
+TextConfig parse_text_config(const ConfigReader& top, const ConfigReader& text, KvOwner owner) {
   TextConfig out;
   out.vocab_size = static_cast<int32_t>(text.integer("vocab_size", 1, kMaxSize));
   out.hidden_size = static_cast<int32_t>(text.integer("hidden_size", 1, kMaxSize));
@@ -157,7 +164,7 @@ TextConfig parse_text(const ConfigReader& top, const ConfigReader& text) {
         text.integer_or("vocab_size_per_layer_input", out.vocab_size, 1, kMaxSize));
   }
   parse_experts(text, out);
-  out.layers = parse_layers(text);
+  out.layers = parse_layers(text, owner);
   for (const LayerConfig& layer : out.layers) {
     if (layer.head_dim % 2 != 0) text.fail("head_dim", "must be even");
     if (out.num_heads % layer.num_kv_heads != 0) {
@@ -172,6 +179,8 @@ TextConfig parse_text(const ConfigReader& top, const ConfigReader& text) {
   out.per_layer_scale = round_to_dtype(std::sqrt(static_cast<float>(out.per_layer_width)), dtype);
   return out;
 }
+
+namespace {
 
 // One id, or a list of them.
 void add_ids(const ConfigReader& object, const char* key, int32_t vocab_size,
@@ -215,7 +224,7 @@ ModelConfig parse_model_config(const Json& config, const Json& generation) {
                                "gemma4_unified");
   }
   const ConfigReader text = composite.contains(out.model_type) ? top.object("text_config") : top;
-  out.text = parse_text(top, text);
+  out.text = parse_text_config(top, text, KvOwner::kItself);
   const int32_t vocab = out.text.vocab_size;
 
   const ConfigReader gen(generation, "generation_config.json");

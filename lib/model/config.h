@@ -81,6 +81,15 @@ struct ModelConfig {
   Json json;  // config.json itself, for the parts that other files read
 };
 
+class ConfigReader;
+
+/// Whose keys and values the layers of a decoder read.
+enum class KvOwner { kItself, kAnotherModel };
+
+/// The decoder that `text` describes, a part of `top` or `top` itself. With kAnotherModel no layer
+/// owns keys and values (an assistant; `kv_layer` is left to the caller). Throws as below.
+TextConfig parse_text_config(const ConfigReader& top, const ConfigReader& text, KvOwner owner);
+
 /// Throws Error(kModel) naming the key for a missing, ill-typed or unsupported value.
 /// `generation` is generation_config.json, or an empty object.
 ModelConfig parse_model_config(const Json& config, const Json& generation);

@@ -6,10 +6,9 @@
 #include "lib/base/error.h"
 
 namespace gemma4 {
-namespace {
 
 // inv_freq in float32 steps, as the official implementation takes them (spec 2.7).
-RopeTable make_rope(Ops& ops, const RopeConfig& rope, int32_t head_dim) {
+RopeTable make_rope_table(Ops& ops, const RopeConfig& rope, int32_t head_dim) {
   const int32_t pairs = head_dim / 2;
   const int32_t rotated =
       rope.proportional ? static_cast<int32_t>(rope.partial_rotary_factor * head_dim / 2) : pairs;
@@ -22,6 +21,8 @@ RopeTable make_rope(Ops& ops, const RopeConfig& rope, int32_t head_dim) {
   }
   return {ops.upload({frequency.data(), Dtype::kF32, {pairs}})};
 }
+
+namespace {
 
 struct Widths {
   int64_t q = 0, kv = 0, inputs = 0;
@@ -48,7 +49,7 @@ TextDecoder::TextDecoder(Ops& ops, const TextConfig& config, TextWeights weights
   for (const LayerConfig& layer : config.layers) {
     RopeTable& table = rope_[static_cast<size_t>(layer.kind)];
     if (table.inverse_frequency.empty()) {
-      table = make_rope(ops, config.rope[static_cast<size_t>(layer.kind)], layer.head_dim);
+      table = make_rope_table(ops, config.rope[static_cast<size_t>(layer.kind)], layer.head_dim);
     } else if (table.inverse_frequency.size * 2 != layer.head_dim) {
       throw Error(ErrorKind::kModel, "layers of one kind differ in head_dim", "config.json");
     }

@@ -16,6 +16,9 @@
 
 namespace gemma4 {
 
+/// The rotation of layers of head size `head_dim`.
+RopeTable make_rope_table(Ops& ops, const RopeConfig& rope, int32_t head_dim);
+
 class TextDecoder {
  public:
   /// Memory for activations is taken here, for steps of up to `max_rows` rows.

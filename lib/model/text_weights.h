@@ -51,6 +51,11 @@ using LoadProgress = std::function<void(int64_t, int64_t)>;
 /// "model.language_model." for multimodal checkpoints, "model." for text-only ones.
 std::string text_prefix(const TensorSource& source);
 
+/// Takes and prepares the tensors of one layer, whose names begin with `prefix`.
+LayerWeights load_layer_weights(TensorSource& source, const TextConfig& config,
+                                const LayerConfig& layer, const std::string& prefix, Ops& ops,
+                                WeightFormat format);
+
 /// Takes all tensors of the decoder, prepares them on `ops`, and marks as known what released
 /// files carry unused (ruling 12). The towers' tensors stay for their own loaders.
 /// `choice`: matrices are converted one at a time, and the stored ones let go.

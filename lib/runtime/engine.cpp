@@ -11,6 +11,8 @@
 #include "lib/model/random_tensors.h"
 #include "lib/model/tensor_check.h"
 #include "lib/runtime/batch_runner.h"
+#include "lib/runtime/model_draft.h"
+#include "lib/runtime/ngram_draft.h"
 #include "lib/runtime/token_traffic.h"
 
 namespace gemma4 {
@@ -44,6 +46,7 @@ class LoadedEngine : public Engine {
         KvCacheOptions{options.kv_cache_dtype, options.max_sequences,
                        context_ * options.max_sequences, std::max(rows, kMaxTokensAtOnce),
                        std::move(kv_scales_)});
+    load_draft();
     load_ms_ = now_ms() - started;
   }
 
@@ -75,7 +78,8 @@ class LoadedEngine : public Engine {
                                 context_,
                                 max_chunk_,
                                 media_,
-                                options_.model_options.image_mask_rule};
+                                options_.model_options.image_mask_rule,
+                                speculation_.get()};
     return BatchRunner(context, requests, callbacks).run();
   }
 
@@ -102,6 +106,21 @@ class LoadedEngine : public Engine {
     CheckpointTensors source(*checkpoint_, *ops_);
     return load_media_encoders(source, config_, *ops_,
                                {.audio_left_keys = options_.model_options.audio_left_keys});
+  }
+
+  void load_draft() {
+    const DraftOptions& draft = options_.draft;
+    std::unique_ptr<DraftSource> source;
+    if (draft.kind == DraftOptions::Kind::kNone) return;
+    if (draft.kind == DraftOptions::Kind::kNgram) {
+      source = std::make_unique<NgramDraft>();
+    } else {
+      source = std::make_unique<ModelDraft>(draft.directory, *ops_, *decoder_, *cache_,
+                                            options_.model_options.mtp_query_offset,
+                                            options_.max_sequences);
+    }
+    speculation_ =
+        std::make_unique<Speculation>(Speculation{std::move(source), DraftControl(draft.tokens)});
   }
 
   TextWeights make_random(const Progress& progress) {
@@ -161,6 +180,7 @@ class LoadedEngine : public Engine {
   std::unique_ptr<Ops> ops_;
   std::unique_ptr<TextDecoder> decoder_;
   std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<Speculation> speculation_;  // null: no drafts
   int64_t context_ = 0;
   int64_t max_chunk_ = 0;
   int64_t max_block_ = 0;  // rows of the largest image block, where they see each other

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,6 +21,14 @@
 
 namespace gemma4 {
 
+/// Speculative decoding: whose drafts are verified.
+struct DraftOptions {
+  enum class Kind { kNone, kNgram, kModel };
+  Kind kind = Kind::kNone;
+  std::filesystem::path directory;  // of the assistant, for kModel
+  std::optional<int64_t> tokens;    // drafted at a time, 1 to kMaxDraftTokens; nothing: what pays
+};
+
 struct EngineOptions {
   std::filesystem::path directory;  // of the checkpoint; see locate_model
   /// A preset (share/models/NAME.json): random weights of that shape instead of a checkpoint.
@@ -29,6 +38,7 @@ struct EngineOptions {
   Dtype kv_cache_dtype = Dtype::kBf16;  // as KvLayer's
   bool exact_activations = false;
   WeightChoice weights;       // --weights, --lm-head
+  DraftOptions draft;         // --draft, --draft-tokens
   int64_t context = 0;        // most positions of one sequence; 0: the model's own limit
   int64_t max_sequences = 1;  // decoded together
   int64_t max_chunk = 512;    // prompt tokens in one step

@@ -56,6 +56,23 @@ struct TokenLogprob {
   std::vector<ScoredToken> top;  // the N best, best first
 };
 
+/// What became of drafted tokens.
+struct DraftStats {
+  int64_t rounds = 0;             // steps that verified drafts
+  std::vector<int64_t> drafted;   // by position in the draft
+  std::vector<int64_t> accepted;  // likewise
+  /// What the answer's decoding would have taken without drafts; 0: not known.
+  double plain_ms = 0.0;
+
+  /// A round with `count` drafts, of which the first `taken` were accepted.
+  void add(int64_t count, int64_t taken);
+  /// The drafts of another answer.
+  void add(const DraftStats& other);
+  /// Sums.
+  int64_t total_drafted() const;
+  int64_t total_accepted() const;
+};
+
 struct GenerationResult {
   ParsedOutput output;             // without a tokenizer: empty
   std::vector<TokenId> token_ids;  // without the stop id, unless it was ignored
@@ -70,6 +87,7 @@ struct GenerationResult {
   double ttft_ms = 0.0;  // request taken up -> first token on the host, media encoding included
   double prefill_ms = 0.0;
   double decode_ms = 0.0;  // first token -> last token
+  DraftStats drafts;
   std::vector<TokenLogprob> logprobs;
   /// One entry a prompt token; the first has none.
   std::vector<std::optional<TokenLogprob>> prompt_logprobs;

@@ -5,6 +5,7 @@
 
 #include "lib/base/error.h"
 #include "lib/io/checkpoint.h"
+#include "lib/model/draft_model.h"
 #include "lib/model/text_decoder.h"
 #include "lib/runtime/batch_runner.h"
 #include "lib/runtime/engine.h"
@@ -59,6 +60,12 @@ MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
       TextDecoder::scratch_bytes(config.text, std::max(std::min(chunk, positions), block) +
                                                   options.max_sequences * kMaxTokensAtOnce);
   plan.media = media_bytes(config, options.media);
+  if (options.draft.kind == DraftOptions::Kind::kModel) {
+    const Checkpoint draft = Checkpoint::open(options.draft.directory);
+    plan.weights += draft.total_bytes();
+    plan.scratch +=
+        DraftModel::scratch_bytes(parse_draft_config(draft.config()), options.max_sequences);
+  }
   plan.available = available_memory();
   return plan;
 }

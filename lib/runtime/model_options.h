@@ -17,6 +17,8 @@ enum class ImageMaskRule {
 struct ModelOptions {
   ImageMaskRule image_mask_rule = ImageMaskRule::kSliding;
   int32_t audio_left_keys = 0;  // keys that a frame of audio sees; 0: as the checkpoint says
+  /// Where a draft's query stands, relative to the position of the newest token: -1 or 0.
+  int32_t mtp_query_offset = -1;
 };
 
 /// Sets the option that "KEY=VALUE" names. Throws Error(kUsage) naming what is unknown.

@@ -47,4 +47,24 @@ Step build_step(const TextConfig& config, const KvCache& cache, std::span<const 
   return step;
 }
 
+Step build_draft_step(const TextConfig& config, const KvCache& cache,
+                      std::span<const DraftQuery> queries, int32_t offset) {
+  Step step;
+  for (int kind = 0; kind < kLayerKinds; ++kind) {
+    step.pages[static_cast<size_t>(kind)] = &cache.pages(static_cast<LayerKind>(kind));
+  }
+  for (const DraftQuery& query : queries) {
+    const int32_t position = query.stored + offset;
+    // At offset 0 the official implementation counts the window from the newest stored key.
+    const int32_t oldest = query.stored - config.sliding_window - (offset == 0 ? 1 : 0);
+    step.tokens.push_back(query.token);
+    step.positions.push_back(position);
+    step.sequences.push_back(query.sequence);
+    step.visible[static_cast<size_t>(LayerKind::kSliding)].push_back(
+        {std::max(0, oldest), query.stored});
+    step.visible[static_cast<size_t>(LayerKind::kFull)].push_back({0, query.stored});
+  }
+  return step;
+}
+
 }  // namespace gemma4

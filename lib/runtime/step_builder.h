@@ -28,4 +28,17 @@ struct Segment {
 Step build_step(const TextConfig& config, const KvCache& cache, std::span<const Segment> segments,
                 ImageMaskRule rule = ImageMaskRule::kSliding);
 
+/// A sequence that an assistant drafts for.
+struct DraftQuery {
+  int32_t sequence = 0;
+  int32_t stored = 0;  // positions whose keys and values are stored; its newest token comes next
+  int32_t token = 0;   // that token
+};
+
+/// A step of one row a query, at position stored + offset: it sees all stored keys on full layers
+/// and the last of them on sliding ones (spec mtp-diffusion.md, A5): sliding_window keys at offset
+/// -1, one more at offset 0.
+Step build_draft_step(const TextConfig& config, const KvCache& cache,
+                      std::span<const DraftQuery> queries, int32_t offset);
+
 }  // namespace gemma4
