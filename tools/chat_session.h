@@ -17,7 +17,8 @@ class ChatSession {
  public:
   /// The references outlive the session.
   ChatSession(const PromptTools& model, Engine& engine, const SamplingFlags& sampling,
-              const ThinkingFlags& thinking, const OutputFlags& output_flags, Output& output);
+              const ThinkingFlags& thinking, const OutputFlags& output_flags, Output& output,
+              bool show_denoising);
 
   /// Answers the conversation's last message and adds the answer to it. An answer that was stopped
   /// before it began is not added. Only what changed since the last turn is computed.
@@ -37,6 +38,7 @@ class ChatSession {
   AnswerPrinter printer_;
   std::unique_ptr<Session> session_;
   bool thinking_;
+  bool show_denoising_;
   uint64_t seed_;
   std::optional<GenerationResult> last_;
 };

@@ -43,6 +43,9 @@ void ModelFlags::add_to(CLI::App& app) {
       ->group(group);
   add_switch(app, "--exact-activations", exact_activations, "never round activations for speed")
       ->group(group);
+  add_list(app, "--model-option", model_options, "KEY=VALUE",
+           "a detail of the model, for research:\ndiffusion_sliding_context")
+      ->group(group);
   add_switch(app, "--plan", plan, "print the memory plan and exit; with --json: in bytes")
       ->group(group);
 }
@@ -64,6 +67,7 @@ EngineOptions ModelFlags::engine_options() const {
                            : kv_cache_dtype == "fp8"  ? Dtype::kF8E4M3
                                                       : Dtype::kBf16;
   options.exact_activations = exact_activations;
+  for (const std::string& option : model_options) set_model_option(options.model_options, option);
   return options;
 }
 

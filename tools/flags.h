@@ -24,6 +24,7 @@ struct ModelFlags {
   std::string lm_head = "stored";
   std::string kv_cache_dtype = "bf16";
   bool exact_activations = false;
+  std::vector<std::string> model_options;  // KEY=VALUE
   bool plan = false;
 
   void add_to(CLI::App& app);
