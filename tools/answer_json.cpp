@@ -37,12 +37,15 @@ Json acceptance(const DraftStats& drafts) {
 }
 
 Json timings_json(const AnswerContext& context, const GenerationResult& result) {
-  return {{"load_ms", rounded(context.load_ms)},
-          {"ttft_ms", result.completion_tokens > 0 ? Json(rounded(result.ttft_ms)) : Json()},
-          {"prompt_tokens_per_second",
-           tokens_per_second(result.prompt_tokens - result.cached_tokens, result.prefill_ms)},
-          {"tokens_per_second", tokens_per_second(result.completion_tokens - 1, result.decode_ms)},
-          {"draft_acceptance", acceptance(result.drafts)}};
+  Json timings = {
+      {"load_ms", rounded(context.load_ms)},
+      {"ttft_ms", result.completion_tokens > 0 ? Json(rounded(result.ttft_ms)) : Json()},
+      {"prompt_tokens_per_second",
+       tokens_per_second(result.prompt_tokens - result.cached_tokens, result.prefill_ms)},
+      {"tokens_per_second", tokens_per_second(result.completion_tokens - 1, result.decode_ms)},
+      {"draft_acceptance", acceptance(result.drafts)}};
+  if (result.denoising_steps > 0) timings["denoising_steps"] = result.denoising_steps;
+  return timings;
 }
 
 Json scored_json(const AnswerContext& context, const ScoredToken& token) {

@@ -8,6 +8,7 @@
 #include "lib/base/error.h"
 #include "lib/base/log.h"
 #include "tools/answer_json.h"
+#include "tools/block_decoding.h"
 #include "tools/model_loading.h"
 #include "tools/progress.h"
 #include "tools/prompt.h"
@@ -212,6 +213,9 @@ GenerationRequest Batch::parse_request(const Json& line) {
     }
     request.sampling.temperature = value.get<float>();
   }
+  SamplingFlags sampling = flags_.sampling;
+  if (line.contains("temperature")) sampling.temperature = request.sampling.temperature;
+  check_block_decoding(model_.config, sampling, false, request.constraint != nullptr, false);
   if (line.contains("seed")) {
     if (!line["seed"].is_number_integer() || line["seed"] < 0) {
       throw Error(ErrorKind::kInput, "not a whole number from 0 on", "seed");

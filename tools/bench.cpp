@@ -51,7 +51,12 @@ void BenchCommand::choose_model() {
   } else {
     options_.dummy_preset = flags_.preset();
   }
-  const int64_t limit = read_model_shape(options_).text.max_position_embeddings;
+  const ModelConfig config = read_model_shape(options_);
+  if (config.diffusion && !cells_.empty() && !flags_.model.plan) {
+    throw Error(ErrorKind::kUsage, "workloads time one token after another",
+                "a diffusion model writes whole blocks", "use --ops, --load or --plan");
+  }
+  const int64_t limit = config.text.max_position_embeddings;
   const int64_t context = options_.context > 0 ? std::min(options_.context, limit) : limit;
   for (const BenchCellSpec& cell : cells_) {
     if (cell.positions() > context) {

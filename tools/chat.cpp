@@ -7,6 +7,8 @@
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "tools/block_decoding.h"
+#include "tools/canvas_view.h"
 #include "tools/chat_commands.h"
 #include "tools/chat_session.h"
 #include "tools/command_line.h"
@@ -46,6 +48,7 @@ struct ChatFlags {
   std::string save;
   bool history = true;
   bool json = false;
+  bool show_denoising = false;
 
   void add_to(CLI::App& app);
 };
@@ -61,6 +64,9 @@ void ChatFlags::add_to(CLI::App& app) {
   media.add_to(app, true);
   thinking.add_to(app);
   output.add_to(app);
+  add_switch(app, "--show-denoising", show_denoising,
+             "diffusion models: show every block as it settles")
+      ->group("Output");
   add_switch(app, "--json", json, "with --plan: as JSON")->group("Output");
   sampling.add_to(app);
   model.add_to(app);
@@ -145,9 +151,15 @@ int ChatCommand::run() {
   if (flags_.json && !flags_.model.plan) {
     throw Error(ErrorKind::kUsage, "--json goes with --plan only", {}, "see gemma4 chat --help");
   }
+  if (flags_.show_denoising && (flags_.output.quiet || flags_.model.plan)) {
+    throw Error(ErrorKind::kUsage, "--show-denoising excludes --quiet and --plan", {},
+                "see gemma4 chat --help");
+  }
   EngineOptions options = flags_.model.engine_options();
   options.directory = find_model(flags_.model, true);
   const PromptTools model = load_prompt_tools(options.directory);
+  check_block_decoding(model.config, flags_.sampling, flags_.show_denoising, false, false);
+  if (flags_.show_denoising) CanvasView(true, nullptr);  // refused before anything is loaded
   options.tokenizer = model.tokenizer.get();
   if (model.chat_template == nullptr) {
     throw Error(ErrorKind::kModel, "the checkpoint has no tokenizer or no chat template",
@@ -171,7 +183,7 @@ int ChatCommand::run() {
   flags_.media.claim_standard_input(standard_input_);
   const auto engine = load_engine(options, positions, !flags_.output.quiet);
   ChatSession session(model, *engine, flags_.sampling, flags_.thinking, flags_.media, flags_.output,
-                      output);
+                      output, flags_.show_denoising);
   const auto lines = open_lines();
   if (lines->interactive() && !flags_.output.quiet) {
     fmt::print(stderr, "{}; /help lists the commands, Ctrl-D ends the chat\n", flags_.model.name());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "tools/answer_json.h"
+#include "tools/canvas_view.h"
 #include "tools/progress.h"
 #include "tools/stats.h"
 #include "tools/stop_signals.h"
@@ -11,7 +12,7 @@ namespace gemma4 {
 
 ChatSession::ChatSession(const PromptTools& model, Engine& engine, const SamplingFlags& sampling,
                          const ThinkingFlags& thinking, const MediaFlags& media,
-                         const OutputFlags& output_flags, Output& output)
+                         const OutputFlags& output_flags, Output& output, bool show_denoising)
     : model_(model),
       engine_(engine),
       sampling_(sampling),
@@ -22,6 +23,7 @@ ChatSession::ChatSession(const PromptTools& model, Engine& engine, const Samplin
       media_{loader_, {}, media.video_audio},
       session_(engine.open_session()),
       thinking_(thinking.think),
+      show_denoising_(show_denoising),
       seed_(sampling.seed ? *sampling.seed : random_seed()) {}
 
 std::string ChatSession::attach(const MediaReference& file) {
@@ -46,17 +48,24 @@ GenerationResult ChatSession::answer(Conversation& conversation) {
 
   Progress reading("reading the conversation", !output_flags_.quiet);
   Progress thinking("thinking, tokens:", !output_flags_.quiet && printer_.hides_reasoning());
+  CanvasView canvas(show_denoising_, model_.tokenizer.get());
   int64_t reasoning_events = 0;
   printer_.begin();
   GenerationCallbacks callbacks;
   callbacks.on_event = [&](size_t, const OutputEvent& event) {
     reading.clear();
+    canvas.clear();
     if (event.kind == OutputEvent::Kind::kReasoning) {
       thinking.update(++reasoning_events, 0);
     } else {
       thinking.clear();
     }
     printer_.event(event);
+  };
+  callbacks.on_canvas = [&](size_t, std::span<const TokenId> tokens, bool) {
+    reading.clear();
+    thinking.clear();
+    canvas.draw(tokens);
   };
   callbacks.on_prefill = [&](int64_t done, int64_t total) { reading.update(done, total); };
   const StopSignals signals;
@@ -67,6 +76,7 @@ GenerationResult ChatSession::answer(Conversation& conversation) {
   GenerationResult result = engine_.generate({&request, 1}, callbacks).front();
   reading.clear();
   thinking.clear();
+  canvas.clear();
   if (output_.closed()) throw ClosedPipe();
   printer_.finish();
   const ParsedOutput& output = result.output;

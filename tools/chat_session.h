@@ -20,7 +20,7 @@ class ChatSession {
   /// The references outlive the session.
   ChatSession(const PromptTools& model, Engine& engine, const SamplingFlags& sampling,
               const ThinkingFlags& thinking, const MediaFlags& media,
-              const OutputFlags& output_flags, Output& output);
+              const OutputFlags& output_flags, Output& output, bool show_denoising);
 
   /// Reads a file, so that mistakes are told at once, and says what it is: "photo.jpg: 640x480,
   /// 266 tokens". Reads it again when it was named before. Throws what prepare_media throws.
@@ -46,6 +46,7 @@ class ChatSession {
   PromptMedia media_;
   std::unique_ptr<Session> session_;
   bool thinking_;
+  bool show_denoising_;
   uint64_t seed_;
   std::optional<GenerationResult> last_;
 };

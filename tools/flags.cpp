@@ -70,7 +70,7 @@ void ModelFlags::add_to(CLI::App& app) {
   add_list(app, "--model-option", model_options, "KEY=VALUE",
            "for research: details on which implementations differ,\n"
            "image_mask_rule=sliding|all_layers|all_layers_unbounded,\naudio_left_keys=N,\n"
-           "mtp_query_offset=-1|0 (repeatable)")
+           "mtp_query_offset=-1|0, diffusion_sliding_context=N\n(repeatable)")
       ->group(group);
   add_switch(app, "--plan", plan, "print the memory plan and exit; with --json: in bytes")
       ->group(group);

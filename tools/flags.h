@@ -28,7 +28,6 @@ struct ModelFlags {
   std::string draft_tokens;                // empty: not given
   std::vector<std::string> model_options;  // KEY=VALUE
   bool plan = false;
-  std::vector<std::string> model_options;  // KEY=VALUE
 
   void add_to(CLI::App& app);
   /// What the user calls the model.

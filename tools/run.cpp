@@ -9,6 +9,8 @@
 #include "tools/answer_json.h"
 #include "tools/answer_printer.h"
 #include "tools/batch.h"
+#include "tools/block_decoding.h"
+#include "tools/canvas_view.h"
 #include "tools/command_line.h"
 #include "tools/model_loading.h"
 #include "tools/progress.h"
@@ -176,17 +178,24 @@ GenerationResult RunCommand::generate(const GenerationRequest& request) {
   const bool streams_text = !flags_.json && !flags_.jsonl && !flags_.extract;
   AnswerPrinter printer(*output_, flags_.thinking, flags_.output.color);
   Progress progress("reading the prompt", !flags_.output.quiet);
+  CanvasView canvas(flags_.show_denoising, model_.tokenizer.get());
   size_t calls = 0;
   GenerationCallbacks callbacks;
   callbacks.on_event = [&](size_t, const OutputEvent& event) {
     progress.clear();
+    canvas.clear();
     if (flags_.jsonl) output_->write(json_line(event_json(event, calls)));
     if (streams_text) printer.event(event);
     if (event.kind == OutputEvent::Kind::kToolCall) ++calls;
   };
   callbacks.on_token = [&](size_t, TokenId token) {
     progress.clear();
+    canvas.clear();
     if (streams_text && model_.tokenizer == nullptr) printer.id(token);
+  };
+  callbacks.on_canvas = [&](size_t, std::span<const TokenId> tokens, bool) {
+    progress.clear();
+    canvas.draw(tokens);
   };
   callbacks.on_prefill = [&](int64_t done, int64_t total) { progress.update(done, total); };
   const StopSignals signals;
@@ -197,6 +206,7 @@ GenerationResult RunCommand::generate(const GenerationRequest& request) {
   output_->open();
   GenerationResult result = engine_->generate({&request, 1}, callbacks).front();
   progress.clear();
+  canvas.clear();
   if (output_->closed()) throw ClosedPipe();
   if (streams_text) printer.finish();
   write_answer(request, result);
@@ -225,6 +235,9 @@ int RunCommand::run() {
   options_ = flags_.model.engine_options();
   options_.directory = find_model(flags_.model, flags_.tokens.empty());
   model_ = load_prompt_tools(options_.directory, flags_.chat_template);
+  check_block_decoding(model_.config, flags_.sampling, flags_.show_denoising, flags_.format.any(),
+                       flags_.logprobs || flags_.prompt_logprobs);
+  if (flags_.show_denoising) CanvasView(true, nullptr);  // refused before anything is loaded
   if (model_.chat_template) log_info("chat template: " + model_.chat_template_origin);
   options_.tokenizer = model_.tokenizer.get();
   output_ = std::make_unique<Output>(flags_.output.output);

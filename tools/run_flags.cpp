@@ -69,6 +69,9 @@ void RunFlags::add_to(CLI::App& app) {
              "one JSON object: text, reasoning, tool_calls,\nusage, timings ...")
       ->group("Output");
   add_switch(app, "--jsonl", jsonl, "JSON events, one a line, as they happen")->group("Output");
+  add_switch(app, "--show-denoising", show_denoising,
+             "diffusion models: show every block as it settles,\non a terminal")
+      ->group("Output");
   add_switch(app, "-x,--extract", extract, "only the first fenced block of the answer")
       ->group("Output");
   add_value(app, "--logprobs", logprobs, "N",
@@ -119,6 +122,10 @@ void RunFlags::check() const {
       {any_json, "--json or --jsonl", !batch.empty(), "--batch, which writes JSON anyway,"},
       {extract, "--extract", !batch.empty(), "--batch"},
       {!thinking.display.empty(), "--thinking", !batch.empty(), "--batch"},
+      {show_denoising, "--show-denoising", !batch.empty(), "--batch"},
+      {show_denoising, "--show-denoising", print_prompt, "--print-prompt"},
+      {show_denoising, "--show-denoising", model.plan, "--plan"},
+      {show_denoising, "--show-denoising", output.quiet, "--quiet"},
       {print_prompt, "--print-prompt", !batch.empty(), "--batch"},
       {print_prompt, "--print-prompt", model.plan, "--plan"},
       {print_prompt || model.plan, "--print-prompt or --plan", jsonl, "--jsonl"},

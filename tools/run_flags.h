@@ -35,6 +35,7 @@ struct RunFlags {
   bool jsonl = false;
   bool print_prompt = false;
   bool extract = false;
+  bool show_denoising = false;
   std::optional<int> logprobs;
   std::optional<int> prompt_logprobs;
 

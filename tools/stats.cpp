@@ -44,6 +44,7 @@ std::string stats_text(double load_ms, std::span<const GenerationResult> results
     sum.decode_ms += result.decode_ms;
     sum.ttft_ms += result.ttft_ms;
     sum.drafts.add(result.drafts);
+    sum.denoising_steps += result.denoising_steps;
     intervals += std::max<int64_t>(0, result.completion_tokens - 1);
   }
   const double count = std::max<double>(1.0, static_cast<double>(results.size()));
@@ -59,6 +60,11 @@ std::string stats_text(double load_ms, std::span<const GenerationResult> results
   text +=
       fmt::format("reply:  {} tokens, {}\n", sum.completion_tokens, rate(intervals, sum.decode_ms));
   text += drafts_text(sum.drafts, sum.decode_ms);
+  if (sum.denoising_steps > 0) {
+    text += fmt::format(
+        "canvas: {} denoising steps, {:.1f} tokens a step\n", sum.denoising_steps,
+        static_cast<double>(sum.completion_tokens) / static_cast<double>(sum.denoising_steps));
+  }
   text +=
       fmt::format("memory: peak {:.2f} GiB\n", static_cast<double>(usage.ru_maxrss) / (1 << 20));
   return text;

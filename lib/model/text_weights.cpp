@@ -189,4 +189,24 @@ TextWeights load_text_weights(TensorSource& source, const TextConfig& config, Op
   return w;
 }
 
+CanvasWeights load_canvas_weights(TensorSource& source, const ModelConfig& config, Ops& ops,
+                                  const WeightChoice& choice) {
+  const std::string module = "model.decoder.self_conditioning.";
+  const int64_t hidden = config.text.hidden_size;
+  const int64_t width = config.diffusion->self_conditioning_size;
+  CanvasWeights w;
+  w.pre_norm = source.vector(module + "pre_norm.weight", hidden);
+  w.mlp = {source.matrix(module + "gate_proj", width, hidden),
+           source.matrix(module + "up_proj", width, hidden),
+           source.matrix(module + "down_proj", hidden, width)};
+  for (Weight* weight : {&w.mlp.gate, &w.mlp.up, &w.mlp.down}) {
+    finish_matrix(source, ops, choice.linears, *weight);
+  }
+  for (int32_t l = 0; l < config.text.num_layers(); ++l) {
+    w.layer_scalars.push_back(
+        source.scalar("model.decoder.layers." + std::to_string(l) + ".layer_scalar"));
+  }
+  return w;
+}
+
 }  // namespace gemma4

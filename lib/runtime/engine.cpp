@@ -8,11 +8,14 @@
 #include "lib/base/error.h"
 #include "lib/base/parallel.h"
 #include "lib/model/checkpoint_tensors.h"
+#include "lib/model/diffusion_tensors.h"
 #include "lib/model/random_tensors.h"
 #include "lib/model/tensor_check.h"
 #include "lib/runtime/batch_runner.h"
 #include "lib/runtime/model_draft.h"
 #include "lib/runtime/ngram_draft.h"
+#include "lib/runtime/block_runner.h"
+#include "lib/runtime/step_rows.h"
 #include "lib/runtime/token_traffic.h"
 
 namespace gemma4 {
@@ -36,16 +39,16 @@ class LoadedEngine : public Engine {
                    ? std::min<int64_t>(options.context, config_.text.max_position_embeddings)
                    : config_.text.max_position_embeddings;
     max_chunk_ = std::min(options.max_chunk, context_);
+    check_model_options();
     // A block of rows that see each other is never split.
     if (config_.text.bidirectional_vision) max_block_ = options.media.image_tokens;
-    const int64_t rows = std::max(max_chunk_, max_block_);
-    decoder_ = std::make_unique<TextDecoder>(*ops_, config_.text, std::move(weights),
-                                             rows + options.max_sequences * kMaxTokensAtOnce);
+    const StepRows rows =
+        step_rows(config_, std::max(max_chunk_, max_block_), options.max_sequences);
+    decoder_ = std::make_unique<TextDecoder>(*ops_, config_.text, std::move(weights), rows.all);
     cache_ = std::make_unique<KvCache>(
         *ops_, config_.text,
         KvCacheOptions{options.kv_cache_dtype, options.max_sequences,
-                       context_ * options.max_sequences, std::max(rows, kMaxTokensAtOnce),
-                       std::move(kv_scales_)});
+                       context_ * options.max_sequences, rows.one_sequence, std::move(kv_scales_)});
     load_draft();
     load_ms_ = now_ms() - started;
   }
@@ -70,6 +73,8 @@ class LoadedEngine : public Engine {
   std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests,
                                          const GenerationCallbacks& callbacks) override {
     for (const GenerationRequest& request : requests) check(request);
+    const ImageMaskRule default_rule =
+        config_.diffusion ? ImageMaskRule::kAllLayers : ImageMaskRule::kSliding;
     const RunnerContext context{*ops_,
                                 *decoder_,
                                 *cache_,
@@ -78,8 +83,14 @@ class LoadedEngine : public Engine {
                                 context_,
                                 max_chunk_,
                                 media_,
-                                options_.model_options.image_mask_rule,
+                                options_.model_options.image_mask_rule.value_or(default_rule),
                                 speculation_.get()};
+    if (config_.diffusion) {
+      const int32_t chosen = options_.model_options.diffusion_sliding_context;
+      return BlockRunner(context, chosen > 0 ? chosen : config_.text.sliding_window - 1, requests,
+                         callbacks)
+          .run();
+    }
     return BatchRunner(context, requests, callbacks).run();
   }
 
@@ -88,10 +99,10 @@ class LoadedEngine : public Engine {
     checkpoint_.emplace(Checkpoint::open(options_.directory));
     config_ = parse_model_config(checkpoint_->config(), checkpoint_->generation_config());
     CheckpointTensors source(*checkpoint_, *ops_);
-    TextWeights weights =
-        load_text_weights(source, config_.text, *ops_, options_.weights, progress);
+    const auto renamed = source_of(source);
+    TextWeights weights = load_weights(*renamed, progress);
     const auto reader = make_backend("reference", {});
-    TensorCheck towers(source, *reader);
+    TensorCheck towers(*renamed, *reader);
     const MediaEncoders checked = load_media_encoders(towers, config_, *reader);
     has_images_ = checked.image != nullptr;
     has_audio_ = checked.audio != nullptr;
@@ -102,9 +113,16 @@ class LoadedEngine : public Engine {
     return weights;
   }
 
+  // The names of a diffusion checkpoint are its own.
+  std::unique_ptr<TensorSource> source_of(TensorSource& file) const {
+    if (config_.diffusion) return std::make_unique<DiffusionTensors>(file);
+    return std::make_unique<TensorView>(file);
+  }
+
   MediaEncoders load_encoders() {
-    CheckpointTensors source(*checkpoint_, *ops_);
-    return load_media_encoders(source, config_, *ops_,
+    CheckpointTensors file(*checkpoint_, *ops_);
+    const auto source = source_of(file);
+    return load_media_encoders(*source, config_, *ops_,
                                {.audio_left_keys = options_.model_options.audio_left_keys});
   }
 
@@ -127,7 +145,21 @@ class LoadedEngine : public Engine {
     config_ = parse_model_config(read_json_file(options_.dummy_preset, ErrorKind::kModel),
                                  Json::object());
     RandomTensors source(*ops_);
-    return load_text_weights(source, config_.text, *ops_, options_.weights, progress);
+    return load_weights(source, progress);
+  }
+
+  void check_model_options() const {
+    const int32_t context = options_.model_options.diffusion_sliding_context;
+    if (context == 0) return;
+    if (!config_.diffusion) {
+      throw Error(ErrorKind::kUsage, "the model option is for diffusion models only",
+                  "diffusion_sliding_context");
+    }
+    if (context > config_.text.sliding_window) {
+      throw Error(ErrorKind::kUsage, "the model option is out of range",
+                  "diffusion_sliding_context",
+                  "give at most " + std::to_string(config_.text.sliding_window));
+    }
   }
 
   void check(const GenerationRequest& request) const {
@@ -144,6 +176,11 @@ class LoadedEngine : public Engine {
       throw Error(ErrorKind::kModel, "a grammar needs the checkpoint's tokenizer.json");
     }
     check_media(request);
+    if (config_.diffusion && (request.constraint || request.logprobs || request.prompt_logprobs)) {
+      throw Error(ErrorKind::kUsage,
+                  "a diffusion model writes blocks: it has no log probabilities and cannot be held "
+                  "to a grammar");
+    }
     for (const TokenId id : request.prompt) {
       if (id < 0 || id >= config_.text.vocab_size) {
         throw Error(ErrorKind::kInput, "token id is out of range", std::to_string(id),

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -86,8 +87,9 @@ struct GenerationResult {
   int64_t reasoning_tokens = 0;
   double ttft_ms = 0.0;  // request taken up -> first token on the host, media encoding included
   double prefill_ms = 0.0;
-  double decode_ms = 0.0;  // first token -> last token
+  double decode_ms = 0.0;  // first token -> last token; of a diffusion model: since the prompt
   DraftStats drafts;
+  int64_t denoising_steps = 0;  // passes over canvases, of a diffusion model
   std::vector<TokenLogprob> logprobs;
   /// One entry a prompt token; the first has none.
   std::vector<std::optional<TokenLogprob>> prompt_logprobs;
@@ -99,6 +101,9 @@ struct GenerationCallbacks {
   std::function<void(size_t index, const OutputEvent& event)> on_event;
   /// A token of the answer was chosen (the stop id is not told), before its events.
   std::function<void(size_t index, TokenId token)> on_token;
+  /// A denoising step is over: the likeliest tokens of the canvas, which may all change until it is
+  /// `settled`.
+  std::function<void(size_t index, std::span<const TokenId> canvas, bool settled)> on_canvas;
   /// Prompt tokens done and to do, over all requests.
   std::function<void(int64_t done, int64_t total)> on_prefill;
   /// Request `index` has ended; requests end in any order.

@@ -121,11 +121,14 @@ double prefill_operations(const TextConfig& config, int64_t depth, int64_t token
   return operations;
 }
 
-uint64_t random_weight_bytes(const TextConfig& config, const WeightChoice& choice) {
-  const double embeddings =
-      2.0 * static_cast<double>(config.vocab_size) * static_cast<double>(config.hidden_size);
-  double bytes = embeddings;
-  for (const LinearOp& op : linear_ops(config)) {
+uint64_t random_weight_bytes(const ModelConfig& config, const WeightChoice& choice) {
+  const TextConfig& text = config.text;
+  double bytes = 2.0 * static_cast<double>(text.vocab_size) * static_cast<double>(text.hidden_size);
+  if (config.diffusion) {
+    bytes += 3.0 * format_bytes(choice.linears) * config.diffusion->self_conditioning_size *
+             text.hidden_size;
+  }
+  for (const LinearOp& op : linear_ops(text)) {
     const auto weights = static_cast<double>(op.rows * op.cols * op.stored);
     if (op.name != "lm_head") {
       bytes +=

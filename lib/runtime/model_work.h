@@ -33,6 +33,6 @@ double prefill_operations(const TextConfig& config, int64_t depth, int64_t token
 
 /// Bytes that a model of random bf16 weights (RandomTensors) takes after conversion. Its lookup
 /// table per layer stays untouched.
-uint64_t random_weight_bytes(const TextConfig& config, const WeightChoice& choice);
+uint64_t random_weight_bytes(const ModelConfig& config, const WeightChoice& choice);
 
 }  // namespace gemma4

@@ -1,6 +1,7 @@
 // Builds steps: which rows, at which positions, seeing which keys.
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "kernels/step.h"
@@ -21,10 +22,13 @@ struct Segment {
   /// Per token: the row [hidden_size] of a media encoder that takes its place, null for an ordinary
   /// token; empty when there are none.
   std::span<const float* const> soft = {};
+  /// The tokens are a diffusion canvas: every row sees all of them and the keys before them, on
+  /// sliding layers so many (spec mtp-diffusion.md, B6).
+  std::optional<int32_t> canvas_context = std::nullopt;
 };
 
-/// A step of the segments, in order; their sequences must be distinct. Keys must already have
-/// room (KvCache::extend).
+/// A step of the segments, in order; their sequences must be distinct, but for a canvas that
+/// follows the tokens before it. Keys must already have room (KvCache::extend).
 Step build_step(const TextConfig& config, const KvCache& cache, std::span<const Segment> segments,
                 ImageMaskRule rule = ImageMaskRule::kSliding);
 
