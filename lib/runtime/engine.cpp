@@ -10,6 +10,7 @@
 #include "lib/model/checkpoint_tensors.h"
 #include "lib/model/random_tensors.h"
 #include "lib/runtime/batch_runner.h"
+#include "lib/runtime/score_prompt.h"
 #include "lib/runtime/token_traffic.h"
 
 namespace gemma4 {
@@ -75,6 +76,13 @@ class LoadedEngine : public Engine {
     return BatchRunner(context, requests, callbacks).run();
   }
 
+  void score(std::span<const TokenId> ids,
+             const std::function<void(std::span<const float> logits)>& row) override {
+    check_ids(ids);
+    score_prompt({*ops_, *decoder_, *cache_, config_, options_.tokenizer, context_, max_chunk_},
+                 ids, row);
+  }
+
  private:
   TextWeights load_checkpoint(const Progress& progress) {
     checkpoint_.emplace(Checkpoint::open(options_.directory));
@@ -98,8 +106,15 @@ class LoadedEngine : public Engine {
   }
 
   void check(const GenerationRequest& request) const {
-    if (request.prompt.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
-    const auto length = static_cast<int64_t>(request.prompt.size());
+    check_ids(request.prompt);
+    if (request.constraint && options_.tokenizer == nullptr) {
+      throw Error(ErrorKind::kModel, "a grammar needs the checkpoint's tokenizer.json");
+    }
+  }
+
+  void check_ids(std::span<const TokenId> prompt) const {
+    if (prompt.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
+    const auto length = static_cast<int64_t>(prompt.size());
     if (length > context_) {
       const bool model_limit = context_ == config_.text.max_position_embeddings;
       throw Error(ErrorKind::kInput, "the prompt does not fit the context",
@@ -107,10 +122,7 @@ class LoadedEngine : public Engine {
                   model_limit ? "this is the model's limit: shorten the prompt"
                               : "shorten the prompt or raise --context");
     }
-    if (request.constraint && options_.tokenizer == nullptr) {
-      throw Error(ErrorKind::kModel, "a grammar needs the checkpoint's tokenizer.json");
-    }
-    for (const TokenId id : request.prompt) {
+    for (const TokenId id : prompt) {
       if (id < 0 || id >= config_.text.vocab_size) {
         throw Error(ErrorKind::kInput, "token id is out of range", std::to_string(id),
                     "ids are 0 to " + std::to_string(config_.text.vocab_size - 1));

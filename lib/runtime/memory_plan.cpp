@@ -50,7 +50,8 @@ MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
       kv_cache_bytes(config.text, options.kv_cache_dtype, positions * options.max_sequences,
                      options.max_sequences, chunk);
   MemoryPlan plan;
-  plan.weights = options.dummy_preset.empty() ? Checkpoint::open(options.directory).total_bytes()
+  plan.weights = options.dummy_preset.empty() ? converted_bytes(Checkpoint::open(options.directory),
+                                                                config.text, options.weights)
                                               : random_weight_bytes(config.text, options.weights);
   plan.kv_full = kv.full;
   plan.kv_ring = kv.ring;
