@@ -12,9 +12,10 @@
 #include "lib/model/random_tensors.h"
 #include "lib/model/tensor_check.h"
 #include "lib/runtime/batch_runner.h"
+#include "lib/runtime/block_runner.h"
 #include "lib/runtime/model_draft.h"
 #include "lib/runtime/ngram_draft.h"
-#include "lib/runtime/block_runner.h"
+#include "lib/runtime/score_prompt.h"
 #include "lib/runtime/step_rows.h"
 #include "lib/runtime/token_traffic.h"
 
@@ -73,18 +74,7 @@ class LoadedEngine : public Engine {
   std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests,
                                          const GenerationCallbacks& callbacks) override {
     for (const GenerationRequest& request : requests) check(request);
-    const ImageMaskRule default_rule =
-        config_.diffusion ? ImageMaskRule::kAllLayers : ImageMaskRule::kSliding;
-    const RunnerContext context{*ops_,
-                                *decoder_,
-                                *cache_,
-                                config_,
-                                options_.tokenizer,
-                                context_,
-                                max_chunk_,
-                                media_,
-                                options_.model_options.image_mask_rule.value_or(default_rule),
-                                speculation_.get()};
+    const RunnerContext context = runner_context();
     if (config_.diffusion) {
       const int32_t chosen = options_.model_options.diffusion_sliding_context;
       return BlockRunner(context, chosen > 0 ? chosen : config_.text.sliding_window - 1, requests,
@@ -94,7 +84,28 @@ class LoadedEngine : public Engine {
     return BatchRunner(context, requests, callbacks).run();
   }
 
+  void score(std::span<const TokenId> ids,
+             const std::function<void(std::span<const float> logits)>& row) override {
+    check_ids(ids);
+    score_prompt(runner_context(), ids, row);
+  }
+
  private:
+  RunnerContext runner_context() {
+    const ImageMaskRule default_rule =
+        config_.diffusion ? ImageMaskRule::kAllLayers : ImageMaskRule::kSliding;
+    return {*ops_,
+            *decoder_,
+            *cache_,
+            config_,
+            options_.tokenizer,
+            context_,
+            max_chunk_,
+            media_,
+            options_.model_options.image_mask_rule.value_or(default_rule),
+            speculation_.get()};
+  }
+
   TextWeights load_checkpoint(const Progress& progress) {
     checkpoint_.emplace(Checkpoint::open(options_.directory));
     config_ = parse_model_config(checkpoint_->config(), checkpoint_->generation_config());
@@ -163,15 +174,7 @@ class LoadedEngine : public Engine {
   }
 
   void check(const GenerationRequest& request) const {
-    if (request.prompt.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
-    const auto length = static_cast<int64_t>(request.prompt.size());
-    if (length > context_) {
-      const bool model_limit = context_ == config_.text.max_position_embeddings;
-      throw Error(ErrorKind::kInput, "the prompt does not fit the context",
-                  std::to_string(length) + " tokens, context " + std::to_string(context_),
-                  model_limit ? "this is the model's limit: shorten the prompt"
-                              : "shorten the prompt or raise --context");
-    }
+    check_ids(request.prompt);
     if (request.constraint && options_.tokenizer == nullptr) {
       throw Error(ErrorKind::kModel, "a grammar needs the checkpoint's tokenizer.json");
     }
@@ -181,7 +184,19 @@ class LoadedEngine : public Engine {
                   "a diffusion model writes blocks: it has no log probabilities and cannot be held "
                   "to a grammar");
     }
-    for (const TokenId id : request.prompt) {
+  }
+
+  void check_ids(std::span<const TokenId> prompt) const {
+    if (prompt.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
+    const auto length = static_cast<int64_t>(prompt.size());
+    if (length > context_) {
+      const bool model_limit = context_ == config_.text.max_position_embeddings;
+      throw Error(ErrorKind::kInput, "the prompt does not fit the context",
+                  std::to_string(length) + " tokens, context " + std::to_string(context_),
+                  model_limit ? "this is the model's limit: shorten the prompt"
+                              : "shorten the prompt or raise --context");
+    }
+    for (const TokenId id : prompt) {
       if (id < 0 || id >= config_.text.vocab_size) {
         throw Error(ErrorKind::kInput, "token id is out of range", std::to_string(id),
                     "ids are 0 to " + std::to_string(config_.text.vocab_size - 1));

@@ -120,6 +120,11 @@ class Engine {
   /// counts), holds an id that the model does not have, or media that it has no encoder for.
   virtual std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests,
                                                  const GenerationCallbacks& callbacks) = 0;
+
+  /// The logits that follow each of `ids`, after the final softcap, in order: row(logits) with
+  /// vocab_size of them. Takes a sequence while it runs. Throws Error(kInput) as generate does.
+  virtual void score(std::span<const TokenId> ids,
+                     const std::function<void(std::span<const float> logits)>& row) = 0;
 };
 
 /// The plan for `sequences` sequences of `positions` positions each, from the file headers alone.

@@ -53,7 +53,8 @@ MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
       config.text, options.kv_cache_dtype, positions * options.max_sequences, options.max_sequences,
       step_rows(config, chunk, options.max_sequences).one_sequence);
   MemoryPlan plan;
-  plan.weights = options.dummy_preset.empty() ? Checkpoint::open(options.directory).total_bytes()
+  plan.weights = options.dummy_preset.empty() ? converted_bytes(Checkpoint::open(options.directory),
+                                                                config.text, options.weights)
                                               : random_weight_bytes(config, options.weights);
   plan.kv_full = kv.full;
   plan.kv_ring = kv.ring;
