@@ -59,6 +59,7 @@ int run_main(int argc, char** argv) {
   const NamedSubcommand subcommands[] = {
       add_subcommand(app, "run", "Answer one prompt, or a batch of them.", make_run),
       add_subcommand(app, "chat", "Talk with the model.", make_chat),
+      add_subcommand(app, "transcribe", "Write down what is said in recordings.", make_transcribe),
       add_subcommand(app, "quantize", "Write a checkpoint with fewer bits.", make_quantize),
       add_subcommand(app, "bench", "Measure speed, against the machine's limits.", make_bench)};
   const CLI::App* named = &app;
