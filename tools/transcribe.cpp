@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 
@@ -35,7 +36,6 @@ class TranscribeCommand : public Subcommand {
   void transcribe_all(const std::vector<std::string>& files);
   void transcribe(const std::string& file, TranscriptWriter& writer);
   TranscriptCallbacks callbacks(TranscriptWriter& writer, Progress& progress);
-  void fail(const std::string& file, const Error& error, TranscriptWriter& writer);
   std::optional<FinishReason> stop_reason() const;
   void print_stats() const;
 
@@ -129,13 +129,6 @@ void TranscribeCommand::transcribe(const std::string& file, TranscriptWriter& wr
   for (GenerationResult& result : transcript.windows) results_.push_back(std::move(result));
 }
 
-void TranscribeCommand::fail(const std::string& file, const Error& error,
-                             TranscriptWriter& writer) {
-  ++failed_;
-  std::fprintf(stderr, "gemma4: %s\n", error.what());
-  writer.fail(file, error);
-}
-
 void TranscribeCommand::transcribe_all(const std::vector<std::string>& files) {
   const TranscriptFormat format = flags_.transcript_format();
   std::unique_ptr<TranscriptWriter> writer;
@@ -151,18 +144,17 @@ void TranscribeCommand::transcribe_all(const std::vector<std::string>& files) {
       transcribe(file, *writer);
       if (!flags_.out_dir.empty()) output_->commit();
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::kInput) throw;
-      if (flags_.out_dir.empty()) {
-        if (files.size() == 1 && !writer->is_inside_line()) throw;
-        fail(file, error, *writer);
-      } else {
-        ++failed_;
-        std::fprintf(stderr, "gemma4: %s\n", error.what());
+      if (files.size() == 1 && flags_.output.output.empty() && writer->is_inside_line()) {
+        output_->write("\n");
       }
+      if (files.size() == 1 || error.kind() != ErrorKind::kInput) throw;
+      ++failed_;
+      std::fprintf(stderr, "gemma4: %s\n", error.what());
+      if (flags_.out_dir.empty()) writer->fail(file, error);
     }
+    stopped_ = stopped_ || (signals_ && signals_->requested());
     if (stopped_) break;
-    const bool is_last = &file == &files.back();
-    if (!is_last) signals_.reset();  // opening the next file can be interrupted by the old means
+    signals_.reset();  // opening the next file is interrupted as any program is
   }
   if (flags_.out_dir.empty()) output_->commit();
 }
@@ -183,6 +175,7 @@ int TranscribeCommand::run() {
   options_.directory = find_model(flags_.model, true);
   model_ = load_prompt_tools(options_.directory);
   options_.tokenizer = model_.tokenizer.get();
+  options_.keeps_media = false;  // no window comes twice
   context_.model = flags_.model.name();
   if (flags_.language != "auto") context_.language = flags_.language;
 
@@ -203,6 +196,9 @@ int TranscribeCommand::run() {
     return 0;
   }
   const std::vector<std::string> files = flags_.all_files(standard_input_);
+  if (std::count(files.begin(), files.end(), "-") > 0 && is_terminal(0)) {
+    throw Error(ErrorKind::kUsage, "standard input is a terminal", "-", "pipe a recording in");
+  }
   files_ = files.size();
   if (!flags_.out_dir.empty()) {
     std::error_code error;

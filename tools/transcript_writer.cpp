@@ -114,7 +114,6 @@ Json error_json(const Error& error) {
 // Sums over the windows, in the form of gemma4 run.
 void add_numbers(Json& object, const TranscriptContext& context, const Transcript& transcript) {
   GenerationResult sum;
-  double total_ms = 0.0;
   int64_t intervals = 0;
   for (const GenerationResult& window : transcript.windows) {
     sum.prompt_tokens += window.prompt_tokens;
