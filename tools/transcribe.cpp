@@ -181,6 +181,7 @@ int TranscribeCommand::run() {
 
   const TranscriberNeeds needs = plan();
   positions_ = needs.positions;
+  context_.seed = transcriber_options_.seed;
   const int64_t limit = model_.config.text.max_position_embeddings;
   const int64_t context = options_.context > 0 ? std::min(options_.context, limit) : limit;
   if (needs.prompt_tokens >= context) {

@@ -140,6 +140,7 @@ void add_numbers(Json& object, const TranscriptContext& context, const Transcrip
       {"draft_acceptance", nullptr},
       {"total_ms", rounded(transcript.elapsed_ms)}};
   object["finish_reason"] = finish_reason_name(transcript.finish_reason);
+  object["seed"] = context.seed;
 }
 
 class JsonWriter : public TranscriptWriter {

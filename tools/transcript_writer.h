@@ -24,6 +24,7 @@ struct TranscriptContext {
   std::string model;
   std::string language;  // as it was given; empty: none was
   double load_ms = 0.0;
+  uint64_t seed = 0;
 };
 
 /// Writes one transcript after the other to an output.

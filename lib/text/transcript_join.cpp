@@ -131,10 +131,28 @@ int pair_score(const Word& left, const Word& right) {
   return is_similar(left.key, right.key) ? kSimilar : kDifferent;
 }
 
-/// A word of each text, by index.
+/// A word of each text, by index: the same one, as a whole or cut off in one of them.
 struct SharedWord {
+  enum class Kind { kWhole, kLeftCut, kRightCut };
   size_t left, right;
+  Kind kind = Kind::kWhole;
 };
+
+/// What two words at the ends are to each other, when there is nothing else to go by.
+std::optional<SharedWord> cut_off_word(const std::vector<Word>& left,
+                                       const std::vector<Word>& right) {
+  constexpr size_t kMinLength = 4;  // shorter ones may well be words of their own
+  const std::string& last = left.back().key;
+  const std::string& first = right.front().key;
+  const size_t index = left.size() - 1;
+  if (last.size() >= kMinLength && first.starts_with(last)) {
+    return SharedWord{index, 0, SharedWord::Kind::kLeftCut};
+  }
+  if (first.size() >= kMinLength && last.ends_with(first)) {
+    return SharedWord{index, 0, SharedWord::Kind::kRightCut};
+  }
+  return std::nullopt;
+}
 
 /// The shared word at which the texts are best switched; nothing when they share none.
 /// Aligns all of some end of `left` with all of some beginning of `right`.
@@ -180,7 +198,7 @@ std::optional<SharedWord> middle_of_overlap(const std::vector<Word>& left,
       return steps[middle + distance];
     }
   }
-  return std::nullopt;
+  return cut_off_word(left, right);
 }
 
 char32_t last_code_point(std::string_view text) {
@@ -206,14 +224,14 @@ TranscriptSeam find_transcript_seam(std::string_view left, std::string_view righ
 
   const Word& last = tail[shared->left];
   const Word& same = head[shared->right];
-  TranscriptSeam seam;
+  const bool has_more = shared->right + 1 < words.size();
+  const size_t next = has_more ? words[shared->right + 1].begin : right.size();
+  if (shared->kind == SharedWord::Kind::kLeftCut) return {last.begin, {}, same.begin};
+  if (shared->kind == SharedWord::Kind::kRightCut) return {last.end, {}, next};
   // What follows the last word of a stretch was written without knowing what comes.
   const bool is_last = shared->left + 1 == tail.size();
-  seam.left_end = is_last ? last.core_end : last.end;
-  if (is_last) seam.bridge = right.substr(same.core_end, same.end - same.core_end);
-  const bool has_more = shared->right + 1 < words.size();
-  seam.right_begin = has_more ? words[shared->right + 1].begin : right.size();
-  return seam;
+  if (!is_last) return {last.end, {}, next};
+  return {last.core_end, right.substr(same.core_end, same.end - same.core_end), next};
 }
 
 size_t settled_transcript(std::string_view left, size_t max_shared_words) {

@@ -78,7 +78,7 @@ class Transcribe(CliTest):
         text = self.output(self.path("long.wav"))
         answer = json.loads(self.output(self.path("long.wav"), "--json"))
         self.assertEqual(list(answer), ["model", "file", "duration", "text", "segments", "usage",
-                                        "timings", "finish_reason"])
+                                        "timings", "finish_reason", "seed"])
         self.assertEqual("".join(s["text"] + "\n" for s in answer["segments"]), text)
         self.assertEqual(answer["file"], self.path("long.wav"))
         self.assertEqual(answer["duration"], 25.0)
@@ -93,7 +93,7 @@ class Transcribe(CliTest):
         for segment in segments:
             self.assertEqual(segment["text"], segment["text"].strip())
 
-    def test_the_same_transcript_every_time_and_with_other_thread_counts_of_windows(self):
+    def test_the_same_transcript_every_time(self):
         first = self.output(self.path("long.wav"))
         self.assertEqual(first, self.output(self.path("long.wav")))
 
@@ -123,12 +123,15 @@ class Transcribe(CliTest):
                              re.sub(r"\s", "", segment["text"]))
 
     def test_vtt_escapes_what_would_be_markup_and_wraps_lines(self):
+        # Greedy answers repeat themselves; hot ones use every character.
         model = self.make_model("marks", [110 + ord(c) - 32 for c in "<>&- ab"])
-        text = self.output(self.path("short.wav"), "-n", "400", model=model)
-        cues = self.output(self.path("short.wav"), "-n", "400", "--format", "vtt", model=model)
+        hot = ("--temp", "20", "--top-k", "0", "--top-p", "1", "--seed", "5", "-n", "400")
+        text = self.output(self.path("short.wav"), *hot, model=model)
+        cues = self.output(self.path("short.wav"), *hot, "--format", "vtt", model=model)
         head, time, *lines = cues.rstrip("\n").split("\n")[0:1] + cues.rstrip("\n").split("\n")[2:]
         self.assertEqual(head, "WEBVTT")
         self.assertRegex(time, r"^00:00:00\.000 --> 00:00:03\.000$")
+        self.assertIn("&lt;", cues)
         self.assertNotRegex("".join(lines), r"[<>]|&(?!amp;|lt;|gt;)")
         plain = [line.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
                  for line in lines]
@@ -395,7 +398,6 @@ class Transcribe(CliTest):
             process.stdout.close()
             self.assertEqual(status, 0)
             self.assertEqual(answer["duration"], 60.0 * minutes)
-            self.assertEqual(answer["segments"][-1]["end"], 60.0 * minutes)
             peaks.append(usage.ru_maxrss / 1024)
             os.unlink(path)
         print(f"peak of 5 and 30 minutes: {peaks[0]:.1f} and {peaks[1]:.1f} MiB")

@@ -67,6 +67,9 @@ TEST_CASE("a word cut off at the end of a stretch is taken from the other one") 
         "I went to the supermarket and back");
   CHECK(join("they came from the mountains", "tains came from the mountains at night") ==
         "they came from the mountains at night");
+  CHECK(join("down to the super", "supermarket and back") == "down to the supermarket and back");
+  CHECK(join("in the mountains", "tains at night") == "in the mountains at night");
+  CHECK(join("tell the", "then he went") == "tell the then he went");
 }
 
 TEST_CASE("an overlap heard a little differently is still found") {
