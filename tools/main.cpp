@@ -60,6 +60,7 @@ int run_main(int argc, char** argv) {
   const NamedSubcommand subcommands[] = {
       add_subcommand(app, "run", "Answer one prompt, or a batch of them.", make_run),
       add_subcommand(app, "chat", "Talk with the model.", make_chat),
+      add_subcommand(app, "transcribe", "Write down what is said in recordings.", make_transcribe),
       add_subcommand(app, "describe-image", "Say what pictures show.", make_describe_image),
       add_subcommand(app, "quantize", "Write a checkpoint with fewer bits.", make_quantize),
       add_subcommand(app, "pull", "Download a model from the Hub.", make_pull),

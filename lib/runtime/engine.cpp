@@ -238,7 +238,8 @@ class LoadedEngine : public Engine {
   int64_t max_block_ = 0;  // rows of the largest image block, where they see each other
   bool has_images_ = false;
   bool has_audio_ = false;
-  MediaEncodings media_{[this] { return load_encoders(); }};
+  MediaEncodings media_{[this] { return load_encoders(); },
+                        options_.keeps_media ? kMaxKeptMediaBytes : 0};
   double load_ms_ = 0.0;
 };
 

@@ -43,6 +43,7 @@ struct EngineOptions {
   int64_t max_sequences = 1;  // decoded together
   int64_t max_chunk = 512;    // prompt tokens in one step
   MediaNeeds media;           // of the requests that will come
+  bool keeps_media = true;    // encodings, for when the same media come again
   ModelOptions model_options;
   const Tokenizer* tokenizer = nullptr;  // outlives the engine; null: answers are ids only
 };
