@@ -6,6 +6,7 @@
 
 #include "lib/base/error.h"
 #include "lib/runtime/canvas.h"
+#include "lib/runtime/prompt_feed.h"
 
 namespace gemma4 {
 namespace {
@@ -33,6 +34,7 @@ struct BlockRunner::Active {
         own_session(std::move(own)),
         session(own_session ? own_session.get() : static_cast<SessionState*>(what.session)),
         answer(request_index, what, context.tokenizer, callbacks),
+        feed(context.config, what.prompt, what.media),
         random(what.seed) {}
 
   size_t index;
@@ -40,11 +42,12 @@ struct BlockRunner::Active {
   std::unique_ptr<SessionState> own_session;  // when the request brings none
   SessionState* session;
   Answer answer;
-  std::span<const TokenId> waiting;  // to be encoded: what is left of the prompt, or a block
-  size_t encoding = 0;               // of them in the step under way
+  PromptFeed feed;       // what is to be encoded: the prompt, later each finished block
+  int64_t encoding = 0;  // tokens of it in the step under way
   bool in_prompt = true;
   std::vector<TokenId> block;    // the last one finished
   std::optional<Canvas> canvas;  // the next one
+  bool denoising = false;        // in the step under way
   std::unique_ptr<Buffer> mixture_memory;
   Matrix mixture;          // of the canvas, as CanvasRows has it
   int64_t num_blocks = 0;  // finished
@@ -102,9 +105,11 @@ void BlockRunner::admit() {
     auto active =
         std::make_unique<Active>(next_request_, request, std::move(own), context_, callbacks_);
     ++next_request_;
-    const int64_t cached = active->session->synchronize(request.prompt);
-    active->waiting = std::span(request.prompt).subspan(static_cast<size_t>(cached));
+    // No logits of the prompt are wanted: all of it may be there already.
+    const int64_t cached = active->session->synchronize(active->feed.rows(), active->feed.size());
+    active->feed.skip(cached);
     GenerationResult& result = active->answer.result();
+    for (const MediaSpan& span : request.media) result.media_tokens += span.input->soft_tokens;
     result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
     result.cached_tokens = cached;
     active_.push_back(std::move(active));
@@ -140,24 +145,28 @@ std::vector<Segment> BlockRunner::compose(std::vector<CanvasRows>& canvases,
   for (const auto& active : active_) {
     const int32_t sequence = active->session->sequence();
     int64_t position = active->session->cached_tokens();
-    active->encoding = std::min(active->waiting.size(), static_cast<size_t>(budget));
+    active->encoding =
+        budget > 0 ? active->feed.next_chunk(budget, context_.max_chunk) : int64_t{0};
     if (active->encoding > 0) {
-      segments.push_back({sequence,
-                          static_cast<int32_t>(position),
-                          active->waiting.first(active->encoding),
-                          {},
-                          {}});
-      budget -= static_cast<int64_t>(active->encoding);
-      position += static_cast<int64_t>(active->encoding);
+      Segment segment = active->feed.segment(active->encoding);
+      segment.sequence = sequence;
+      segment.first_position = static_cast<int32_t>(position);
+      segments.push_back(segment);
+      budget -= active->encoding;
+      position += active->encoding;
       row += static_cast<int32_t>(active->encoding);
     }
-    const bool all_encoded = active->encoding == active->waiting.size();
+    const bool all_encoded = active->feed.fed() + active->encoding == active->feed.size();
     if (all_encoded && !active->canvas && active->request.max_tokens != 0) {
       open_canvas(*active, position);
     }
-    if (active->canvas && all_encoded) {
+    active->denoising = active->canvas && all_encoded;
+    if (active->denoising) {
       const std::span<const TokenId> tokens = active->canvas->tokens();
-      segments.push_back({sequence, static_cast<int32_t>(position), tokens, {}, canvas_context_});
+      segments.push_back({.sequence = sequence,
+                          .first_position = static_cast<int32_t>(position),
+                          .tokens = tokens,
+                          .canvas_context = canvas_context_});
       canvases.push_back({row, static_cast<int64_t>(tokens.size()), active->mixture});
       position += static_cast<int64_t>(tokens.size());
       for (size_t i = 0; i < tokens.size(); ++i) wanted.push_back(row++);
@@ -168,19 +177,23 @@ std::vector<Segment> BlockRunner::compose(std::vector<CanvasRows>& canvases,
 }
 
 void BlockRunner::step() {
+  std::vector<PromptFeed*> feeds;
+  for (const auto& active : active_) feeds.push_back(&active->feed);
+  encode_missing(feeds, context_.media);
   std::vector<CanvasRows> canvases;
   std::vector<int32_t> wanted;
   const std::vector<Segment> segments = compose(canvases, wanted);
   const auto started = Clock::now();
   Matrix hidden;
   if (!segments.empty()) {
-    Step step = build_step(context_.config.text, context_.cache, segments);
+    Step step =
+        build_step(context_.config.text, context_.cache, segments, context_.image_mask_rule);
     hidden = context_.decoder.forward(step, wanted, context_.cache.layers(), canvases);
   }
   store_encoded(ms_since(started));
   int64_t row = 0;
   for (const auto& active : active_) {
-    if (!active->canvas || !active->waiting.empty()) continue;
+    if (!active->denoising) continue;
     const auto rows = static_cast<int64_t>(active->canvas->tokens().size());
     judge(*active, rows_of(hidden, row, rows));
     row += rows;
@@ -190,12 +203,12 @@ void BlockRunner::step() {
 void BlockRunner::store_encoded(double forward_ms) {
   bool prefilled = false;
   for (const auto& active : active_) {
-    active->session->append(active->waiting.first(active->encoding));
-    active->waiting = active->waiting.subspan(active->encoding);
+    active->session->append(active->feed.keys(active->encoding));
+    active->feed.advance(active->encoding);
     if (!active->in_prompt) continue;
     prefilled = true;
     active->answer.result().prefill_ms += forward_ms;
-    if (!active->waiting.empty()) continue;
+    if (!active->feed.done()) continue;
     active->in_prompt = false;
     active->prompt_done = Clock::now();
     if (active->request.session != nullptr) active->session->save_ring();
@@ -256,7 +269,7 @@ void BlockRunner::finish_block(Active& active) {
     active.answer.push(token, std::nullopt, --room);
     if (active.answer.ended()) return;
   }
-  active.waiting = active.block;
+  active.feed = PromptFeed(context_.config, active.block, {});
 }
 
 void BlockRunner::finish_step() {
@@ -275,7 +288,7 @@ void BlockRunner::report_prefill() const {
   for (const auto& active : active_) {
     const auto length = static_cast<int64_t>(active->request.prompt.size());
     total += length;
-    done += active->in_prompt ? length - static_cast<int64_t>(active->waiting.size()) : length;
+    done += active->in_prompt ? active->feed.fed() : length;
   }
   callbacks_.on_prefill(done, total);
 }

@@ -109,15 +109,16 @@ class LoadedEngine : public Engine {
   TextWeights load_checkpoint(const Progress& progress) {
     checkpoint_.emplace(Checkpoint::open(options_.directory));
     config_ = parse_model_config(checkpoint_->config(), checkpoint_->generation_config());
-    CheckpointTensors source(*checkpoint_, *ops_);
-    const auto renamed = source_of(source);
-    TextWeights weights = load_weights(*renamed, progress);
+    CheckpointTensors file(*checkpoint_, *ops_);
+    DiffusionTensors renamed(file);
+    TensorSource& source = named(file, renamed);
+    TextWeights weights = load_weights(source, progress);
     const auto reader = make_backend("reference", {});
-    TensorCheck towers(*renamed, *reader);
+    TensorCheck towers(source, *reader);
     const MediaEncoders checked = load_media_encoders(towers, config_, *reader);
     has_images_ = checked.image != nullptr;
     has_audio_ = checked.audio != nullptr;
-    source.finish();
+    file.finish();
     if (options_.kv_cache_dtype == Dtype::kF8E4M3) {
       kv_scales_ = load_kv_scales(*checkpoint_, config_.text);
     }
@@ -125,15 +126,24 @@ class LoadedEngine : public Engine {
   }
 
   // The names of a diffusion checkpoint are its own.
-  std::unique_ptr<TensorSource> source_of(TensorSource& file) const {
-    if (config_.diffusion) return std::make_unique<DiffusionTensors>(file);
-    return std::make_unique<TensorView>(file);
+  TensorSource& named(TensorSource& file, DiffusionTensors& renamed) const {
+    if (config_.diffusion) return renamed;
+    return file;
+  }
+
+  TextWeights load_weights(TensorSource& source, const Progress& progress) {
+    TextWeights weights =
+        load_text_weights(source, config_.text, *ops_, options_.weights, progress);
+    if (config_.diffusion) {
+      weights.canvas = load_canvas_weights(source, config_, *ops_, options_.weights);
+    }
+    return weights;
   }
 
   MediaEncoders load_encoders() {
     CheckpointTensors file(*checkpoint_, *ops_);
-    const auto source = source_of(file);
-    return load_media_encoders(*source, config_, *ops_,
+    DiffusionTensors renamed(file);
+    return load_media_encoders(named(file, renamed), config_, *ops_,
                                {.audio_left_keys = options_.model_options.audio_left_keys});
   }
 

@@ -2,14 +2,17 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "lib/base/error.h"
 #include "lib/io/json.h"
 #include "lib/runtime/engine.h"
+#include "lib/runtime/media_prompt.h"
 #include "tests/support/golden_files.h"
 #include "tests/support/scratch_dir.h"
+#include "tests/support/tensor_compare.h"
 
 namespace gemma4 {
 namespace {
@@ -165,6 +168,46 @@ TEST_CASE("a session on a diffusion model reuses what it has, and gives what a f
   const std::vector<TokenId> question = prompt_of(30, 3);
   other.insert(other.end(), question.begin(), question.end());
   ask(other, 50);
+}
+
+TEST_CASE("a picture in the prompt is encoded once, whole in any chunk, and kept by a session") {
+  // Any tower of this patch size takes the picture as the prompt's tools prepare it.
+  const PromptTools tools = load_prompt_tools(golden_dir("vision-31b"));
+  const SafetensorsFile file(golden_dir("vision-31b") / "goldens.safetensors");
+  const MediaPrompt prompt = fill_media(
+      tools, ids_of(file, "prompt0.input_ids"),
+      {{MediaKind::kImage, MediaSource::open((golden_dir("vision-31b") / "img0.png").string())}},
+      {});
+  REQUIRE(prompt.spans.size() == 1);
+  GenerationRequest r = request(prompt.ids, 24);
+  const GenerationRequest blind = r;
+  r.media = prompt.spans;
+  const auto load_with = [](int64_t chunk, const char* rule) {
+    EngineOptions o = options(2, chunk);
+    o.media.image_tokens = 280;
+    if (rule != nullptr) set_model_option(o.model_options, rule);
+    return Engine::load(o);
+  };
+  const auto engine = load_with(64, nullptr);
+  const GenerationResult seen = run(*engine, r);
+  CHECK(seen.token_ids.size() == 24);
+  CHECK(seen.media_tokens == prompt.spans[0].input->soft_tokens);
+  CHECK(engine->encoded_media() == 1);
+  CHECK(seen.token_ids != run(*engine, blind).token_ids);
+  const auto session = engine->open_session();
+  r.session = session.get();
+  CHECK(run(*engine, r).token_ids == seen.token_ids);
+  const GenerationResult again = run(*engine, r);
+  CHECK(again.token_ids == seen.token_ids);
+  CHECK(again.cached_tokens == again.prompt_tokens);
+  CHECK(engine->encoded_media() == 1);
+  r.session = nullptr;
+  for (const int64_t chunk : {7, 200}) {
+    CHECK(run(*load_with(chunk, nullptr), r).token_ids == seen.token_ids);
+  }
+  // Ruling 7: on all layers, unless said otherwise.
+  CHECK(run(*load_with(64, "image_mask_rule=all_layers"), r).token_ids == seen.token_ids);
+  CHECK(run(*load_with(64, "image_mask_rule=sliding"), r).token_ids != seen.token_ids);
 }
 
 TEST_CASE("greedy candidates are the likeliest tokens: another answer, and a repeatable one") {

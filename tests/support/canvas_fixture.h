@@ -19,7 +19,7 @@ class CanvasFixture : public DecoderFixture {
   /// Stores ids at the positions from `first` on, in one step.
   void encode(const std::vector<int32_t>& ids, int32_t first, int32_t sequence = 0) {
     cache->extend(sequence, first + static_cast<int64_t>(ids.size()));
-    const Segment segment{sequence, first, ids, {}, {}};
+    const Segment segment{.sequence = sequence, .first_position = first, .tokens = ids};
     Step step = build_step(config.text, *cache, {&segment, 1});
     // All rows are wanted, so that every layer is run in full and can be looked at.
     std::vector<int32_t> wanted(ids.size());
@@ -36,7 +36,10 @@ class CanvasFixture : public DecoderFixture {
     const auto memory = ops->allocate(mixture.size() * sizeof(float));
     ops->copy_from_host(memory->data(), mixture.data(), mixture.size() * sizeof(float));
     cache->extend(sequence, position + count);
-    const Segment segment{sequence, position, tokens, {}, config.text.sliding_window - 1};
+    const Segment segment{.sequence = sequence,
+                          .first_position = position,
+                          .tokens = tokens,
+                          .canvas_context = config.text.sliding_window - 1};
     Step step = build_step(config.text, *cache, {&segment, 1});
     std::vector<int32_t> wanted(tokens.size());
     std::iota(wanted.begin(), wanted.end(), 0);
