@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <utility>
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
@@ -104,6 +105,7 @@ class DescribeImageCommand : public Subcommand {
   AnswerContext context_;
   std::vector<Item> items_;
   size_t written_ = 0;
+  bool wrote_text_ = false;
   std::optional<FinishReason> stopped_;
 };
 
@@ -255,10 +257,11 @@ void DescribeImageCommand::write(const Item& item) {
   if (format_ == Format::kJson || !item.error.empty()) return;
   std::string text = item.result->output.content;
   while (text.ends_with('\n')) text.pop_back();
+  const char* gap = std::exchange(wrote_text_, true) ? "\n" : "";
   if (format_ == Format::kMarkdown) {
-    output_->write(fmt::format("## {}\n\n{}\n\n", fmt::join(item.files, ", "), text));
+    output_->write(fmt::format("{}## {}\n\n{}\n", gap, fmt::join(item.files, ", "), text));
   } else if (items_.size() > 1) {
-    output_->write(fmt::format("{}:\n{}\n\n", item.files[0], text));
+    output_->write(fmt::format("{}{}:\n{}\n", gap, item.files[0], text));
   }
 }
 

@@ -130,8 +130,8 @@ void MediaFlags::check(bool may_come) const {
   const auto needs = [&](bool given, const char* flag, MediaKind kind) {
     if (!given || !paths_[static_cast<size_t>(kind)].empty()) return;
     const std::string name(media_kind_name(kind));
-    throw Error(ErrorKind::kUsage, std::string(flag) + " needs " + name, {},
-                "add --" + name + " FILE");
+    throw Error(ErrorKind::kUsage, std::string(flag) + " goes with --" + name + " only", {},
+                "add --" + name + " FILE, or leave it away");
   };
   needs(!image_tokens.empty(), "--image-tokens", MediaKind::kImage);
   needs(!detail.empty(), "--detail", MediaKind::kImage);

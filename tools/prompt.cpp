@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 
 #include "lib/base/error.h"
 #include "lib/runtime/media_prompt.h"
@@ -51,7 +52,8 @@ Json describe_media(std::span<const PreparedMedia> prepared) {
                   {"tokens", media.soft_tokens()}};
     if (media.width > 0) entry["width"] = media.width;
     if (media.height > 0) entry["height"] = media.height;
-    if (media.kind != MediaKind::kImage) entry["seconds"] = media.seconds;
+    if (media.kind != MediaKind::kImage)
+      entry["seconds"] = std::round(media.seconds * 1000.0) / 1000.0;
     if (media.kind == MediaKind::kAudio) entry["clips"] = media.inputs.size();
     if (media.kind == MediaKind::kVideo) entry["timestamps"] = media.timestamps;
     list.push_back(std::move(entry));

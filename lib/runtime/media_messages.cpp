@@ -62,7 +62,7 @@ MediaReference read_part(const Json& part, const PartType& type, const std::stri
   out.place = place;
   const std::string kind(media_kind_name(type.kind));
   for (const std::string& key :
-       {std::string(type.type), kind, std::string("url"), std::string("path")}) {
+       {std::string(type.type), kind, kind + "_url", std::string("url"), std::string("path")}) {
     const Json* value = member(part, key.c_str());
     if (value == nullptr) continue;
     read_value(*value, out);
