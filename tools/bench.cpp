@@ -50,6 +50,9 @@ void BenchCommand::choose_model() {
     options_.directory = find_model(flags_.model, false);
   } else {
     options_.dummy_preset = flags_.preset();
+    if (options_.cache_weights) {
+      throw Error(ErrorKind::kUsage, "--cache-weights is for checkpoints, not for --dummy");
+    }
   }
   const ModelConfig config = read_model_shape(options_);
   if (config.diffusion && !cells_.empty() && !flags_.model.plan) {

@@ -52,6 +52,11 @@ void ModelFlags::add_to(CLI::App& app) {
   add_value(app, "--lm-head", lm_head, "stored|bf16|int8|int4", "the same for the output head")
       ->check(CLI::IsMember({"stored", "bf16", "int8", "int4"}))
       ->group(group);
+  add_switch(
+      app, "--cache-weights", cache_weights,
+      "keep what --weights or --lm-head make of the checkpoint\nin a file beside it, for the "
+      "next start")
+      ->group(group);
   add_value(app, "--kv-cache-dtype", kv_cache_dtype, "bf16|int8|fp8|f32",
             "keys and values are kept as; fp8 with the checkpoint's\nscales, or 1")
       ->check(CLI::IsMember({"bf16", "int8", "fp8", "f32"}))
@@ -88,6 +93,12 @@ EngineOptions ModelFlags::engine_options() const {
   options.threads = threads;
   options.context = context;
   options.weights = {weight_format_from_name(weights), weight_format_from_name(lm_head)};
+  options.cache_weights = cache_weights;
+  if (cache_weights && weights != "int8" && weights != "int4" && lm_head != "int8" &&
+      lm_head != "int4") {
+    throw Error(ErrorKind::kUsage, "--cache-weights keeps what --weights or --lm-head quantise", {},
+                "give one of them int8 or int4");
+  }
   options.kv_cache_dtype = kv_cache_dtype == "f32"    ? Dtype::kF32
                            : kv_cache_dtype == "int8" ? Dtype::kI8
                            : kv_cache_dtype == "fp8"  ? Dtype::kF8E4M3

@@ -23,6 +23,7 @@ struct ModelFlags {
   std::string weights = "stored";
   std::string lm_head = "stored";
   std::string kv_cache_dtype = "bf16";
+  bool cache_weights = false;
   bool exact_activations = false;
   std::string draft = "off";
   std::string draft_tokens;                // empty: not given

@@ -168,7 +168,7 @@ class Converter {
 bool is_copied(const fs::path& file) {
   const std::string name = file.filename().string();
   if (name == "config.json" || name.ends_with(".safetensors") ||
-      name == "model.safetensors.index.json") {
+      name == "model.safetensors.index.json" || name.starts_with("gemma4-cache-")) {
     return false;
   }
   constexpr std::array<std::string_view, 7> kLeftOut = {".py",  ".bin",  ".pt",     ".pth",

@@ -18,6 +18,7 @@
 #include "lib/runtime/score_prompt.h"
 #include "lib/runtime/step_rows.h"
 #include "lib/runtime/token_traffic.h"
+#include "lib/runtime/weight_cache.h"
 
 namespace gemma4 {
 namespace {
@@ -131,9 +132,20 @@ class LoadedEngine : public Engine {
     return file;
   }
 
-  TextWeights load_weights(TensorSource& source, const Progress& progress) {
+  TextWeights load_decoder(TensorSource& source, const Progress& progress) {
+    if (!options_.cache_weights) {
+      return load_text_weights(source, config_.text, *ops_, options_.weights, progress);
+    }
+    weight_cache_.emplace(options_.directory, options_.weights);
+    CachedTensors cached(source, *weight_cache_);
     TextWeights weights =
-        load_text_weights(source, config_.text, *ops_, options_.weights, progress);
+        load_text_weights(cached, config_.text, *ops_, options_.weights, progress);
+    if (!weight_cache_->usable()) weight_cache_->save(weights, text_prefix(source));
+    return weights;
+  }
+
+  TextWeights load_weights(TensorSource& source, const Progress& progress) {
+    TextWeights weights = load_decoder(source, progress);
     if (config_.diffusion) {
       weights.canvas = load_canvas_weights(source, config_, *ops_, options_.weights);
     }
@@ -237,6 +249,7 @@ class LoadedEngine : public Engine {
 
   EngineOptions options_;
   std::optional<Checkpoint> checkpoint_;
+  std::optional<WeightCache> weight_cache_;
   ModelConfig config_;
   std::vector<KvScales> kv_scales_;  // until the cache is made
   std::unique_ptr<Ops> ops_;

@@ -37,13 +37,14 @@ struct EngineOptions {
   int threads = 0;                      // 0: one a physical core
   Dtype kv_cache_dtype = Dtype::kBf16;  // as KvLayer's
   bool exact_activations = false;
-  WeightChoice weights;       // --weights, --lm-head
-  DraftOptions draft;         // --draft, --draft-tokens
-  int64_t context = 0;        // most positions of one sequence; 0: the model's own limit
-  int64_t max_sequences = 1;  // decoded together
-  int64_t max_chunk = 512;    // prompt tokens in one step
-  MediaNeeds media;           // of the requests that will come
-  bool keeps_media = true;    // encodings, for when the same media come again
+  WeightChoice weights;        // --weights, --lm-head
+  bool cache_weights = false;  // what `weights` quantises is kept in a file beside the checkpoint
+  DraftOptions draft;          // --draft, --draft-tokens
+  int64_t context = 0;         // most positions of one sequence; 0: the model's own limit
+  int64_t max_sequences = 1;   // decoded together
+  int64_t max_chunk = 512;     // prompt tokens in one step
+  MediaNeeds media;            // of the requests that will come
+  bool keeps_media = true;     // encodings, for when the same media come again
   ModelOptions model_options;
   const Tokenizer* tokenizer = nullptr;  // outlives the engine; null: answers are ids only
 };

@@ -4,9 +4,25 @@
 #include <numeric>
 #include <vector>
 
-#include "lib/runtime/session_state.h"
-
 namespace gemma4 {
+namespace {
+
+// A sequence of the cache for as long as this lives.
+class ScoredSequence {
+ public:
+  explicit ScoredSequence(KvCache& cache) : cache_(cache), index_(cache.add_sequence()) {}
+  ~ScoredSequence() { cache_.remove_sequence(index_); }
+  ScoredSequence(const ScoredSequence&) = delete;
+  ScoredSequence& operator=(const ScoredSequence&) = delete;
+
+  int32_t index() const { return index_; }
+
+ private:
+  KvCache& cache_;
+  int32_t index_;
+};
+
+}  // namespace
 
 void score_prompt(const RunnerContext& context, std::span<const TokenId> ids,
                   const std::function<void(std::span<const float> logits)>& row) {
@@ -14,18 +30,18 @@ void score_prompt(const RunnerContext& context, std::span<const TokenId> ids,
   const int64_t vocab = context.config.text.vocab_size;
   const auto logits = context.ops.allocate(static_cast<size_t>(kLogitRows * vocab) * sizeof(float));
   std::vector<float> host(static_cast<size_t>(vocab));
-  SessionState session(context.cache, context.config.text.sliding_window);
+  const ScoredSequence sequence(context.cache);
+  int32_t position = 0;
   while (!ids.empty()) {
     const auto tokens = ids.first(std::min(ids.size(), static_cast<size_t>(context.max_chunk)));
     ids = ids.subspan(tokens.size());
-    session.reserve(static_cast<int64_t>(tokens.size()));
-    const Segment segment{
-        session.sequence(), static_cast<int32_t>(session.cached_tokens()), tokens, {}};
+    context.cache.extend(sequence.index(), position + static_cast<int64_t>(tokens.size()));
+    const Segment segment{sequence.index(), position, tokens};
     Step step = build_step(context.config.text, context.cache, {&segment, 1});
     std::vector<int32_t> wanted(tokens.size());
     std::iota(wanted.begin(), wanted.end(), 0);
     const Matrix hidden = context.decoder.forward(step, wanted, context.cache.layers());
-    session.append(tokens);
+    position += static_cast<int32_t>(tokens.size());
     const auto width = static_cast<size_t>(hidden.cols * dtype_bits(hidden.dtype) / 8);
     for (int64_t first = 0; first < hidden.rows; first += kLogitRows) {
       const int64_t rows = std::min(kLogitRows, hidden.rows - first);

@@ -143,6 +143,17 @@ class Transcribe(CliTest):
         expected = self.output(self.path("short.wav"))
         self.assertEqual(self.output(self.path("short.wav"), "-o", self.path("out.txt")), "")
         self.assertEqual(self.read("out.txt"), expected)
+        # Sound that breaks off after some segments.
+        values = array.array("f", (sample / 32768 for sample in noise(60, 3)))
+        values[-1] = math.nan
+        raw = self.write("breaks.raw", values.tobytes())
+        done = self.transcribe("--pcm", "f32le:16000", raw, "-o", self.path("broken.txt"), code=4)
+        self.assertIn(b"not numbers", done.stderr)
+        self.assertFalse(os.path.exists(self.path("broken.txt")))
+        # On standard output the finished segments stay, as whole lines.
+        done = self.transcribe("--pcm", "f32le:16000", raw, code=4)
+        self.assertTrue(done.stdout.endswith(b"\n"))
+        self.assertEqual(done.stderr.count(b"\n"), 1)
 
     # --- inputs ---
 
