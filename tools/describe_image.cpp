@@ -1,6 +1,7 @@
 // gemma4 describe-image: what a model sees in pictures, one by one or together.
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 
 #include <cstdio>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "tools/answer_json.h"
 #include "tools/answer_printer.h"
 #include "tools/command_line.h"
+#include "tools/image_preview.h"
 #include "tools/media_flags.h"
 #include "tools/model_loading.h"
 #include "tools/progress.h"
@@ -17,6 +19,7 @@
 #include "tools/stats.h"
 #include "tools/stop_signals.h"
 #include "tools/subcommand.h"
+#include "tools/terminal.h"
 
 namespace gemma4 {
 namespace {
@@ -27,6 +30,7 @@ JSON line), the others go on, and the exit code is 4.
 
 Examples:
   gemma4 describe-image photo.jpg
+  gemma4 describe-image --show -p "Which bird is this?" bird.webp
   gemma4 describe-image --task ocr scan.png > scan.txt
   find . -name '*.jpg' | gemma4 describe-image --files-from - --task tags --jsonl > tags.jsonl
   gemma4 describe-image --together before.png after.png -p "What has changed?"
@@ -72,6 +76,7 @@ class DescribeImageCommand : public Subcommand {
   MediaOptions media_options() const;
   Prompt prompt_of(const Item& item, MediaLoader& loader);
   void prepare(Item& item);
+  void show(const Prompt& prompt) const;
   int print_memory_plan();
   void load(std::span<Item> items);
   void describe(std::span<Item> items);
@@ -94,6 +99,7 @@ class DescribeImageCommand : public Subcommand {
   bool json_ = false;
   bool jsonl_ = false;
   bool together_ = false;
+  bool show_ = false;
 
   Task task_ = kTasks[0];
   Format format_ = Format::kText;
@@ -120,6 +126,9 @@ void DescribeImageCommand::add_to(CLI::App& app) {
       ->group(group);
   add_switch(app, "--together", together_, "all pictures in one prompt, for comparisons")
       ->group(group);
+  add_switch(app, "--show", show_,
+             "draw on the terminal what the model will see, with\nits size and tokens")
+      ->group(group);
   add_value(app, "--files-from", files_from_, "FILE",
             "names of more pictures, one a line (or with NUL\nbetween); - is standard input")
       ->group(group);
@@ -140,6 +149,10 @@ void DescribeImageCommand::add_to(CLI::App& app) {
 void DescribeImageCommand::check() {
   output_flags_.apply();
   media_.check(true);
+  if (show_ && !is_terminal(2)) {
+    throw Error(ErrorKind::kUsage, "--show needs a terminal", "standard error",
+                "leave it away in pipelines");
+  }
   if (static_cast<int>(json_) + static_cast<int>(jsonl_) + static_cast<int>(!format_name_.empty()) >
       1) {
     throw Error(ErrorKind::kUsage, "--json, --jsonl and --format exclude each other", {},
@@ -203,6 +216,7 @@ void DescribeImageCommand::prepare(Item& item) {
     MediaLoader loader(model_.media, media_options());
     const Prompt prompt = prompt_of(item, loader);
     check_fits(prompt, options_.context, model_.config);
+    if (show_) show(prompt);
     item.request = request_for(prompt, model_);
     item.request.sampling = sampling_.params(model_.config.generation);
     item.request.seed = sampling_.seed ? *sampling_.seed : random_seed();
@@ -215,6 +229,24 @@ void DescribeImageCommand::prepare(Item& item) {
     item.error_code = error.exit_code();
     const bool on_stderr = format_ == Format::kText || format_ == Format::kMarkdown;
     if (on_stderr) std::fprintf(stderr, "gemma4: %s\n", error.what());
+  }
+}
+
+// On stderr, which is not the answer.
+void DescribeImageCommand::show(const Prompt& prompt) const {
+  winsize size = {};
+  const bool known = ::ioctl(2, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  const int columns = std::min(known ? static_cast<int>(size.ws_col) : 80, 120);
+  for (size_t i = 0; i < prompt.media.size(); ++i) {
+    const MediaInput& input = *prompt.media[i].input;
+    const ImagePatches& patches = input.patches;
+    const std::string name = printable(prompt.media_list[i]["file"].get<std::string>(), 120);
+    std::fputs(image_preview(input, preview_protocol(), columns).c_str(), stderr);
+    std::fputs(fmt::format("{}: seen as {}x{} pixels, {} tokens\n", name,
+                           patches.columns * patches.patch_size, patches.rows * patches.patch_size,
+                           input.soft_tokens)
+                   .c_str(),
+               stderr);
   }
 }
 

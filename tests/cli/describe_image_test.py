@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import threading
 import unittest
 
 from media_files import png
@@ -132,12 +134,44 @@ class DescribeImage(CliTest):
         self.assertIn("prompt:", done.stderr.decode())
         self.assertEqual(len(self.read("out.jsonl").splitlines()), 4)
 
+    def test_a_terminal_can_show_what_the_model_sees(self):
+        def shown(**variables):
+            master, slave = pty.openpty()
+            pieces = []
+
+            def read():
+                try:
+                    while piece := os.read(master, 65536):
+                        pieces.append(piece)
+                except OSError:
+                    pass  # the end of a terminal
+
+            reader = threading.Thread(target=read)
+            reader.start()
+            env = dict(self.env, TERM="xterm-256color")
+            env.update(variables)
+            done = self.command("describe-image", "-m", self.sees, "--temp", "0", "-n", "3", "-q",
+                                "--image-tokens", "70", "--show", self.files[2], stderr=slave,
+                                env=env)
+            os.close(slave)
+            reader.join()
+            os.close(master)
+            text = b"".join(pieces)
+            self.assertEqual(done.returncode, 0, text)
+            self.assertIn(b"seen as 384x384 pixels, 64 tokens", text)
+            self.assertEqual(len(done.stdout.splitlines()), 1)
+            return text
+        self.assertIn("\u2580".encode(), shown())
+        self.assertIn(b"\x1b_Ga=T,f=24,s=", shown(TERM="xterm-kitty"))
+        self.assertIn(b"\x1bP0;1q", shown(TERM="foot"))
+
     def test_usage(self):
         base = ("describe-image", "-m", self.sees)
         image = self.files[0]
         self.assert_fails(2, *base, says="no picture")
         self.assert_fails(2, *base, image, "--task", "ocr", "-p", "x", says="--task")
         self.assert_fails(2, *base, image, "--json", "--jsonl")
+        self.assert_fails(2, *base, image, "--show", says="terminal")
         self.assert_fails(2, *base, image, "--image-tokens", "3")
         self.assert_fails(2, *base, "-", "--files-from", "-", says="named twice")
         self.assert_fails(4, "describe-image", "-m", self.model, image, says="no image encoder")

@@ -174,10 +174,9 @@ TEST_CASE("a picture in the prompt is encoded once, whole in any chunk, and kept
   // Any tower of this patch size takes the picture as the prompt's tools prepare it.
   const PromptTools tools = load_prompt_tools(golden_dir("vision-31b"));
   const SafetensorsFile file(golden_dir("vision-31b") / "goldens.safetensors");
-  const MediaPrompt prompt = fill_media(
-      tools, ids_of(file, "prompt0.input_ids"),
-      {{MediaKind::kImage, MediaSource::open((golden_dir("vision-31b") / "img0.png").string())}},
-      {});
+  const std::string picture = (golden_dir("vision-31b") / "img0.png").string();
+  const std::vector<MediaAttachment> attached = {{MediaKind::kImage, MediaSource::open(picture)}};
+  const MediaPrompt prompt = fill_media(tools, ids_of(file, "prompt0.input_ids"), attached, {});
   REQUIRE(prompt.spans.size() == 1);
   GenerationRequest r = request(prompt.ids, 24);
   const GenerationRequest blind = r;
