@@ -27,8 +27,9 @@ class RunnerFixture {
   std::vector<GenerationResult> run(std::span<const GenerationRequest> requests,
                                     Speculation* speculation = nullptr,
                                     const GenerationCallbacks& callbacks = {}) {
-    const RunnerContext context{*model_.ops, *model_.decoder, cache_,    model_.config,
-                                tokenizer,   context_,        kMaxChunk, speculation};
+    const RunnerContext context{
+        *model_.ops, *model_.decoder, cache_, model_.config,           tokenizer,
+        context_,    kMaxChunk,       media_, ImageMaskRule::kSliding, speculation};
     return BatchRunner(context, requests, callbacks).run();
   }
 
