@@ -163,6 +163,10 @@ class LoadedEngine : public Engine {
     const DraftOptions& draft = options_.draft;
     std::unique_ptr<DraftSource> source;
     if (draft.kind == DraftOptions::Kind::kNone) return;
+    if (config_.diffusion) {
+      throw Error(ErrorKind::kUsage, "drafts cannot take effect on a diffusion model", {},
+                  "it writes whole blocks; leave --draft away");
+    }
     if (draft.kind == DraftOptions::Kind::kNgram) {
       source = std::make_unique<NgramDraft>();
     } else {

@@ -85,6 +85,8 @@ class ListeningEngine : public Engine {
   int64_t encoded_media() const override { return 0; }
   uint64_t weight_bytes_per_token() const override { return 0; }
   uint64_t kv_bytes_per_token(int64_t) const override { return 0; }
+  void score(std::span<const TokenId>,
+             const std::function<void(std::span<const float> logits)>&) override {}
 
   std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests,
                                          const GenerationCallbacks& callbacks) override {
