@@ -20,7 +20,7 @@ _gemma4() {
   fi
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      run | chat | describe-image | quantize | pull | bench) command=${COMP_WORDS[i]}; break ;;
+      run | chat | transcribe | describe-image | quantize | pull | bench) command=${COMP_WORDS[i]}; break ;;
     esac
   done
   case "$command $flag" in
@@ -71,6 +71,31 @@ _gemma4() {
     'chat -c' | \
     'chat --context' | \
     'chat --model-option' | \
+    'transcribe --offset' | \
+    'transcribe --duration' | \
+    'transcribe --segment' | \
+    'transcribe --overlap' | \
+    'transcribe --max-duration' | \
+    'transcribe --pcm' | \
+    'transcribe --translate' | \
+    'transcribe --prompt' | \
+    'transcribe -n' | \
+    'transcribe --max-tokens' | \
+    'transcribe --temperature' | \
+    'transcribe --temp' | \
+    'transcribe --top-k' | \
+    'transcribe --top-p' | \
+    'transcribe --min-p' | \
+    'transcribe --repetition-penalty' | \
+    'transcribe --presence-penalty' | \
+    'transcribe --frequency-penalty' | \
+    'transcribe --seed' | \
+    'transcribe --stop' | \
+    'transcribe -t' | \
+    'transcribe --threads' | \
+    'transcribe -c' | \
+    'transcribe --context' | \
+    'transcribe --model-option' | \
     'describe-image -p' | \
     'describe-image --prompt' | \
     'describe-image --max-pixels' | \
@@ -93,6 +118,8 @@ _gemma4() {
     'describe-image --model-option' | \
     'quantize --group-size' | \
     'quantize --keep' | \
+    'quantize --verify' | \
+    'quantize --max-kl' | \
     'quantize -t' | \
     'quantize --threads' | \
     'pull --include' | \
@@ -115,10 +142,23 @@ _gemma4() {
     'bench --model-option')
       :
       return ;;
+    'transcribe --files-from')
+      _gemma4_paths -W '-' -f
+      return ;;
+    'run --draft' | \
+    'chat --draft' | \
+    'transcribe --draft' | \
+    'describe-image --draft' | \
+    'bench --draft')
+      _gemma4_paths -W 'off auto ngram' -d
+      return ;;
     'run -m' | \
     'run --model' | \
     'chat -m' | \
     'chat --model' | \
+    'transcribe --out-dir' | \
+    'transcribe -m' | \
+    'transcribe --model' | \
     'describe-image -m' | \
     'describe-image --model' | \
     'bench -m' | \
@@ -150,6 +190,8 @@ _gemma4() {
     'chat --video' | \
     'chat -o' | \
     'chat --output' | \
+    'transcribe -o' | \
+    'transcribe --output' | \
     'describe-image --files-from' | \
     'describe-image -o' | \
     'describe-image --output' | \
@@ -166,12 +208,14 @@ _gemma4() {
       return ;;
     'run --color' | \
     'chat --color' | \
+    'transcribe --color' | \
     'describe-image --color' | \
     'bench --color')
       _gemma4_words -W 'auto always never' 
       return ;;
     'run --device' | \
     'chat --device' | \
+    'transcribe --device' | \
     'describe-image --device' | \
     'bench --device')
       _gemma4_words -W 'auto cpu reference' 
@@ -182,8 +226,17 @@ _gemma4() {
     'run --tool-choice')
       _gemma4_words -W 'auto none' 
       return ;;
+    'run --draft-tokens' | \
+    'chat --draft-tokens' | \
+    'transcribe --language' | \
+    'transcribe --draft-tokens' | \
+    'describe-image --draft-tokens' | \
+    'bench --draft-tokens')
+      _gemma4_words -W 'auto' 
+      return ;;
     'run --kv-cache-dtype' | \
     'chat --kv-cache-dtype' | \
+    'transcribe --kv-cache-dtype' | \
     'describe-image --kv-cache-dtype' | \
     'bench --kv-cache-dtype')
       _gemma4_words -W 'bf16 int8 fp8 f32' 
@@ -204,6 +257,8 @@ _gemma4() {
     'run --lm-head' | \
     'chat --weights' | \
     'chat --lm-head' | \
+    'transcribe --weights' | \
+    'transcribe --lm-head' | \
     'describe-image --weights' | \
     'describe-image --lm-head' | \
     'bench --weights' | \
@@ -219,6 +274,9 @@ _gemma4() {
     'describe-image --format')
       _gemma4_words -W 'text json jsonl markdown' 
       return ;;
+    'transcribe --format')
+      _gemma4_words -W 'text srt vtt json jsonl' 
+      return ;;
     'quantize --scheme')
       _gemma4_words -W 'w4a16 int8' 
       return ;;
@@ -226,15 +284,16 @@ _gemma4() {
   if [[ $_gemma4_word == -* ]]; then
     case $command in
       '') _gemma4_words -W '-h --help -V --version' ;;
-      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --model-option --plan --no-plan' ;;
-      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --model-option --plan --no-plan' ;;
-      'describe-image') _gemma4_words -W '-h --help -p --prompt --task --together --no-together --show --no-show --files-from --image-tokens --detail --max-pixels -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --format --json --no-json --jsonl --no-jsonl -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --model-option --plan --no-plan' ;;
-      'quantize') _gemma4_words -W '-h --help --scheme --group-size --rule --keep --lm-head --dry-run --no-dry-run --json --no-json -t --threads --force --no-force -q --quiet --no-quiet' ;;
+      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl --show-denoising --no-show-denoising -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --show-denoising --no-show-denoising --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'transcribe') _gemma4_words -W '-h --help --files-from --offset --duration --segment --overlap --max-duration --pcm --language --translate --prompt --format --json --no-json --jsonl --no-jsonl --out-dir -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'describe-image') _gemma4_words -W '-h --help -p --prompt --task --together --no-together --show --no-show --files-from --image-tokens --detail --max-pixels -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --format --json --no-json --jsonl --no-jsonl -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'quantize') _gemma4_words -W '-h --help --scheme --group-size --rule --keep --lm-head --verify --max-kl --dry-run --no-dry-run --json --no-json -t --threads --force --no-force -q --quiet --no-quiet' ;;
       'pull') _gemma4_words -W '-h --help --include --revision --token-file --jobs --endpoint --dry-run --no-dry-run --json --no-json -q --quiet --no-quiet' ;;
-      'bench') _gemma4_words -W '-h --help --workload --input-len --output-len --batch --depth --dummy --warmup --reps --ops --no-ops --load --no-load --env --no-env --anyway --no-anyway --format --baseline --max-regress -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -m --model --device -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --model-option --plan --no-plan' ;;
+      'bench') _gemma4_words -W '-h --help --workload --input-len --output-len --batch --depth --dummy --warmup --reps --ops --no-ops --load --no-load --env --no-env --anyway --no-anyway --format --baseline --max-regress -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
     esac
   elif [[ -z $command ]]; then
-    _gemma4_words -W 'run chat describe-image quantize pull bench'
+    _gemma4_words -W 'run chat transcribe describe-image quantize pull bench'
   else
     _gemma4_paths -f
   fi
