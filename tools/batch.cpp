@@ -148,7 +148,7 @@ Prompt Batch::parse_prompt(const Json& line) {
     return prompt;
   }
   Json tools = tools_;
-  if (line.contains("tools") && flags_.tool_choice != "none") {
+  if (line.contains("tools") && flags_.tools.choice != "none") {
     tools = checked_tools(line["tools"], "tools");
   }
   if (line.contains("messages")) {
@@ -166,15 +166,21 @@ Prompt Batch::parse_prompt(const Json& line) {
   return chat_prompt(model_, one_turn(system, content), tools, flags_.thinking.think, &media);
 }
 
-// The line's own schema, or the form that the flags ask for.
+// The line's own schema, or the form that the flags ask for; and that of tool calls.
 void Batch::set_format(const Json& line, GenerationRequest& request) {
   const OutputFormat format =
       line.contains("json_schema") ? schema_format(line["json_schema"]) : format_;
-  if (format.kind == OutputFormat::Kind::kFree) return;
+  const bool free = format.kind == OutputFormat::Kind::kFree;
   if (model_.tokenizer == nullptr) {
+    if (free) return;
     throw Error(ErrorKind::kModel, "the form of an answer needs the checkpoint's tokenizer.json");
   }
   if (!constraints_) constraints_.emplace(*model_.tokenizer, request.stop_ids);
+  const ToolChoice choice = flags_.tools.tool_choice();
+  if (!model_.config.diffusion || choice.forces_call()) {
+    request.tool_calls = constraints_->make_tool_calls(request.parser.tools, choice);
+  }
+  if (free) return;
   request.constraint = constraints_->make(format);
   request.sampling.temperature = flags_.sampling.temperature.value_or(0.0f);
 }
@@ -215,7 +221,8 @@ GenerationRequest Batch::parse_request(const Json& line) {
   }
   SamplingFlags sampling = flags_.sampling;
   if (line.contains("temperature")) sampling.temperature = request.sampling.temperature;
-  check_block_decoding(model_.config, sampling, false, request.constraint != nullptr, false);
+  check_block_decoding(model_.config, sampling, false, request.constraint || request.tool_calls,
+                       false);
   if (line.contains("seed")) {
     if (!line["seed"].is_number_integer() || line["seed"] < 0) {
       throw Error(ErrorKind::kInput, "not a whole number from 0 on", "seed");
@@ -252,9 +259,7 @@ GenerationCallbacks Batch::callbacks(Progress& progress, const StopSignals& sign
 
 int Batch::run() {
   if (!flags_.system.empty()) system_ = text_or_file(flags_.system, standard_input_);
-  if (!flags_.tools.empty() && flags_.tool_choice != "none") {
-    tools_ = checked_tools(read_json_input(flags_.tools, standard_input_), flags_.tools);
-  }
+  tools_ = flags_.tools.declared(standard_input_);
   format_ = flags_.format.format(standard_input_);
   read_lines();
   int64_t positions = 1;

@@ -42,6 +42,7 @@ struct ChatFlags {
   SamplingFlags sampling;
   ThinkingFlags thinking;
   MediaFlags media;
+  ToolFlags tools;
   OutputFlags output;
   std::string system;
   std::string load;
@@ -62,6 +63,7 @@ void ChatFlags::add_to(CLI::App& app) {
   add_switch(app, "--history", history, "keep what is typed in $XDG_STATE_HOME/gemma4/history")
       ->group(group);
   media.add_to(app, true);
+  tools.add_to(app, "Tools");
   thinking.add_to(app);
   output.add_to(app);
   add_switch(app, "--show-denoising", show_denoising,
@@ -182,8 +184,9 @@ int ChatCommand::run() {
   if (!flags_.save.empty()) conversation.save(flags_.save);  // a wrong path is told at once
   flags_.media.claim_standard_input(standard_input_);
   const auto engine = load_engine(options, positions, !flags_.output.quiet);
-  ChatSession session(model, *engine, flags_.sampling, flags_.thinking, flags_.media, flags_.output,
-                      output, flags_.show_denoising);
+  ChatSession session(model, *engine, flags_.sampling, flags_.thinking, flags_.media, flags_.tools,
+                      flags_.tools.declared(standard_input_), flags_.output, output,
+                      flags_.show_denoising);
   const auto lines = open_lines();
   if (lines->interactive() && !flags_.output.quiet) {
     fmt::print(stderr, "{}; /help lists the commands, Ctrl-D ends the chat\n", flags_.model.name());

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "lib/base/error.h"
+#include "lib/runtime/constraints.h"
 #include "tools/answer_json.h"
 #include "tools/canvas_view.h"
 #include "tools/progress.h"
@@ -12,7 +14,8 @@ namespace gemma4 {
 
 ChatSession::ChatSession(const PromptTools& model, Engine& engine, const SamplingFlags& sampling,
                          const ThinkingFlags& thinking, const MediaFlags& media,
-                         const OutputFlags& output_flags, Output& output, bool show_denoising)
+                         const ToolFlags& tools, Json declared, const OutputFlags& output_flags,
+                         Output& output, bool show_denoising)
     : model_(model),
       engine_(engine),
       sampling_(sampling),
@@ -22,6 +25,9 @@ ChatSession::ChatSession(const PromptTools& model, Engine& engine, const Samplin
       loader_(model.media, media.options()),
       media_{loader_, {}, media.video_audio},
       session_(engine.open_session()),
+      tool_flags_(tools),
+      tools_(std::move(declared)),
+      programs_(tools.programs(tools_, [this] { return output_.closed(); })),
       thinking_(thinking.think),
       show_denoising_(show_denoising),
       seed_(sampling.seed ? *sampling.seed : random_seed()) {}
@@ -36,8 +42,29 @@ std::string ChatSession::attach(const MediaReference& file) {
 }
 
 GenerationResult ChatSession::answer(Conversation& conversation) {
-  const Prompt prompt =
-      chat_prompt(model_, conversation.messages(), Json::array(), thinking_, &media_);
+  ToolChoice choice = tool_flags_.tool_choice();
+  for (int round = 1;; ++round) {
+    GenerationResult result = generate(conversation, choice);
+    if (!programs_ || result.finish_reason != FinishReason::kToolCalls) return result;
+    if (round == kMaxToolRounds) {
+      throw Error(ErrorKind::kAnswer, "the model calls tools without end",
+                  std::to_string(round) + " times");
+    }
+    const StopSignals signals;
+    Json messages = Json::array();
+    run_tool_calls(*programs_, result, output_flags_.quiet, messages,
+                   [](const ToolCall&, const Json&) {});
+    for (Json& message : messages) conversation.add(std::move(message));
+    if (const auto stopped = signals.requested()) {
+      result.finish_reason = *stopped;
+      return result;
+    }
+    choice = {};
+  }
+}
+
+GenerationResult ChatSession::generate(Conversation& conversation, const ToolChoice& choice) {
+  const Prompt prompt = chat_prompt(model_, conversation.messages(), tools_, thinking_, &media_);
   check_fits(prompt, engine_.context(), model_.config);
   GenerationRequest request = request_for(prompt, model_);
   request.sampling = sampling_.params(model_.config.generation);
@@ -45,6 +72,10 @@ GenerationResult ChatSession::answer(Conversation& conversation) {
   request.max_tokens = sampling_.max_tokens;
   request.stop = sampling_.stop;
   request.session = session_.get();
+  if (!model_.config.diffusion || choice.forces_call()) {
+    request.tool_calls =
+        ConstraintMaker(*model_.tokenizer, request.stop_ids).make_tool_calls(tools_, choice);
+  }
 
   Progress reading("reading the conversation", !output_flags_.quiet);
   Progress thinking("thinking, tokens:", !output_flags_.quiet && printer_.hides_reasoning());
@@ -60,6 +91,7 @@ GenerationResult ChatSession::answer(Conversation& conversation) {
     } else {
       thinking.clear();
     }
+    if (programs_ && event.kind == OutputEvent::Kind::kToolCall) return;
     printer_.event(event);
   };
   callbacks.on_canvas = [&](size_t, std::span<const TokenId> tokens, bool) {
@@ -81,7 +113,9 @@ GenerationResult ChatSession::answer(Conversation& conversation) {
   printer_.finish();
   const ParsedOutput& output = result.output;
   const bool stopped = exit_code_of(result.finish_reason) != 0;
-  if (!stopped || output.has_content || !output.tool_calls.empty()) {
+  const bool goes_on = programs_ && result.finish_reason == FinishReason::kToolCalls;
+  if (goes_on) {  // run_tool_calls adds the answer, with the results
+  } else if (!stopped || output.has_content || !output.tool_calls.empty()) {
     conversation.add(answer_message(result));
   }
   last_ = result;

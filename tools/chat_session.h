@@ -12,6 +12,7 @@
 #include "tools/media_flags.h"
 #include "tools/output.h"
 #include "tools/prompt.h"
+#include "tools/tool_flags.h"
 
 namespace gemma4 {
 
@@ -19,14 +20,15 @@ class ChatSession {
  public:
   /// The references outlive the session.
   ChatSession(const PromptTools& model, Engine& engine, const SamplingFlags& sampling,
-              const ThinkingFlags& thinking, const MediaFlags& media,
-              const OutputFlags& output_flags, Output& output, bool show_denoising);
+              const ThinkingFlags& thinking, const MediaFlags& media, const ToolFlags& tools,
+              Json declared, const OutputFlags& output_flags, Output& output, bool show_denoising);
 
   /// Reads a file, so that mistakes are told at once, and says what it is: "photo.jpg: 640x480,
   /// 266 tokens". Reads it again when it was named before. Throws what prepare_media throws.
   std::string attach(const MediaReference& file);
 
-  /// Answers the conversation's last message and adds the answer to it. An answer that was stopped
+  /// Answers the conversation's last message and adds the answer to it, and the tools that were run
+  /// for it. An answer that was stopped
   /// before it began is not added. Only what changed since the last turn is computed.
   GenerationResult answer(Conversation& conversation);
 
@@ -36,6 +38,8 @@ class ChatSession {
   std::string stats() const;
 
  private:
+  GenerationResult generate(Conversation& conversation, const ToolChoice& choice);
+
   const PromptTools& model_;
   Engine& engine_;
   const SamplingFlags& sampling_;
@@ -45,6 +49,9 @@ class ChatSession {
   MediaLoader loader_;
   PromptMedia media_;
   std::unique_ptr<Session> session_;
+  const ToolFlags& tool_flags_;
+  Json tools_;
+  std::unique_ptr<ToolPrograms> programs_;  // null: calls are shown, not run
   bool thinking_;
   bool show_denoising_;
   uint64_t seed_;

@@ -64,7 +64,7 @@ OutputFormat schema_format(Json schema) {
 
 void require_complete(const GenerationResult& result) {
   if (!result.complete || *result.complete || result.finish_reason != FinishReason::kLength) return;
-  throw Error(ErrorKind::kAnswer, "the answer was cut before its form was complete",
+  throw Error(ErrorKind::kAnswer, "the answer was cut before its form or tool call was complete",
               std::to_string(result.completion_tokens) + " tokens", "raise --max-tokens");
 }
 

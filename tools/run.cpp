@@ -33,13 +33,15 @@ class RunCommand : public Subcommand {
  private:
   Json prompt_content();
   std::string piped_text();
-  Json tools_from_flags();
   std::optional<Prompt> read_prompt();
+  Prompt conversation_prompt();
   Prompt messages_prompt();
   void print_prompt(const Prompt& prompt);
   int print_memory_plan(const Prompt* prompt);
-  GenerationRequest make_request(const Prompt& prompt);
+  GenerationRequest make_request(const Prompt& prompt, const ToolChoice& choice);
   GenerationResult generate(const GenerationRequest& request);
+  GenerationResult answer(GenerationRequest request);
+  bool call_tools(const GenerationResult& result);
   void write_answer(const GenerationRequest& request, const GenerationResult& result);
 
   RunFlags flags_;
@@ -51,6 +53,11 @@ class RunCommand : public Subcommand {
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Output> output_;
   AnswerContext context_;
+  // What the chat template renders: again after tools were run.
+  Json messages_;
+  Json tools_ = Json::array();
+  std::unique_ptr<ToolPrograms> programs_;  // --exec-tools
+  Json tool_results_ = Json::array();
 };
 
 // Standard input is part of the prompt when it is not a terminal; nothing may wait for keys there.
@@ -91,22 +98,22 @@ Json RunCommand::prompt_content() {
   return content_with_media(text, valid_text(words, "the command line"), flags_.media.files());
 }
 
-Json RunCommand::tools_from_flags() {
-  if (flags_.tools.empty() || flags_.tool_choice == "none") return Json::array();
-  return checked_tools(read_json_input(flags_.tools, standard_input_), flags_.tools);
+Prompt RunCommand::conversation_prompt() {
+  return chat_prompt(model_, messages_, tools_, flags_.thinking.think, &*media_);
 }
 
 Prompt RunCommand::messages_prompt() {
   Json file = read_json_input(flags_.messages, standard_input_);
-  Json tools = tools_from_flags();
+  tools_ = flags_.tools.declared(standard_input_);
   if (file.is_object()) {
-    if (file.contains("tools") && flags_.tools.empty() && flags_.tool_choice != "none") {
-      tools = checked_tools(file["tools"], flags_.messages);
+    if (file.contains("tools") && flags_.tools.file.empty() && flags_.tools.choice != "none") {
+      tools_ = checked_tools(file["tools"], flags_.messages);
     }
     file = file.contains("messages") ? Json(file["messages"]) : Json();
   }
   check_messages(file, flags_.messages);
-  return chat_prompt(model_, file, tools, flags_.thinking.think, &*media_);
+  messages_ = std::move(file);
+  return conversation_prompt();
 }
 
 // Nothing: no prompt was given.
@@ -120,14 +127,15 @@ std::optional<Prompt> RunCommand::read_prompt() {
   if (!flags_.messages.empty()) return messages_prompt();
   const std::string system =
       flags_.system.empty() ? "" : text_or_file(flags_.system, standard_input_);
-  const Json tools = tools_from_flags();
+  tools_ = flags_.tools.declared(standard_input_);
   const Json content = prompt_content();
   if (content.is_string()) {
     const auto& text = content.get_ref<const std::string&>();
     if (text.find_first_not_of(flags_.raw ? "" : " \t\r\n") == text.npos) return std::nullopt;
   }
   if (flags_.raw) return raw_prompt(model_, content, &*media_);
-  return chat_prompt(model_, one_turn(system, content), tools, flags_.thinking.think, &*media_);
+  messages_ = one_turn(system, content);
+  return conversation_prompt();
 }
 
 void RunCommand::print_prompt(const Prompt& prompt) {
@@ -154,7 +162,7 @@ int RunCommand::print_memory_plan(const Prompt* prompt) {
   return 0;
 }
 
-GenerationRequest RunCommand::make_request(const Prompt& prompt) {
+GenerationRequest RunCommand::make_request(const Prompt& prompt, const ToolChoice& choice) {
   GenerationRequest request = request_for(prompt, model_);
   request.sampling = flags_.sampling.params(model_.config.generation);
   request.seed = flags_.sampling.seed ? *flags_.sampling.seed : random_seed();
@@ -171,6 +179,11 @@ GenerationRequest RunCommand::make_request(const Prompt& prompt) {
                              .make(flags_.format.format(standard_input_));
     request.sampling.temperature = flags_.sampling.temperature.value_or(0.0f);
   }
+  // A diffusion model cannot be held to a grammar: its calls are read as they come.
+  if (model_.tokenizer && (!model_.config.diffusion || choice.forces_call())) {
+    request.tool_calls = ConstraintMaker(*model_.tokenizer, request.stop_ids)
+                             .make_tool_calls(request.parser.tools, choice);
+  }
   return request;
 }
 
@@ -185,7 +198,8 @@ GenerationResult RunCommand::generate(const GenerationRequest& request) {
     progress.clear();
     canvas.clear();
     if (flags_.jsonl) output_->write(json_line(event_json(event, calls)));
-    if (streams_text) printer.event(event);
+    const bool is_run = programs_ && event.kind == OutputEvent::Kind::kToolCall;
+    if (streams_text && !is_run) printer.event(event);
     if (event.kind == OutputEvent::Kind::kToolCall) ++calls;
   };
   callbacks.on_token = [&](size_t, TokenId token) {
@@ -203,19 +217,59 @@ GenerationResult RunCommand::generate(const GenerationRequest& request) {
     if (output_->closed()) return FinishReason::kInterrupted;
     return signals.requested();
   };
-  output_->open();
   GenerationResult result = engine_->generate({&request, 1}, callbacks).front();
   progress.clear();
   canvas.clear();
   if (output_->closed()) throw ClosedPipe();
-  if (streams_text) printer.finish();
-  write_answer(request, result);
+  const bool goes_on = programs_ && result.finish_reason == FinishReason::kToolCalls;
+  if (streams_text && !(goes_on && !result.output.has_content)) printer.finish();
   return result;
+}
+
+// False: the user has stopped it.
+bool RunCommand::call_tools(const GenerationResult& result) {
+  const StopSignals signals;
+  const auto on_result = [this](const ToolCall& call, const Json& content) {
+    tool_results_.push_back(
+        {{"name", call.name}, {"arguments", call.arguments}, {"result", content}});
+    if (!flags_.jsonl) return;
+    output_->write(json_line({{"type", "tool_result"}, {"name", call.name}, {"result", content}}));
+  };
+  run_tool_calls(*programs_, result, flags_.output.quiet, messages_, on_result);
+  return !signals.requested();
+}
+
+// Answers, and goes on with what called tools give until there is an answer without calls.
+GenerationResult RunCommand::answer(GenerationRequest request) {
+  std::unique_ptr<Session> session;
+  if (programs_) session = engine_->open_session();
+  output_->open();
+  for (int round = 1;; ++round) {
+    request.session = session.get();
+    GenerationResult result = generate(request);
+    const bool calls = programs_ && result.finish_reason == FinishReason::kToolCalls;
+    if (calls && round == kMaxToolRounds) {
+      throw Error(ErrorKind::kAnswer, "the model calls tools without end",
+                  std::to_string(round) + " times");
+    }
+    if (calls && !call_tools(result)) result.finish_reason = FinishReason::kInterrupted;
+    if (!calls || result.finish_reason != FinishReason::kToolCalls) {
+      write_answer(request, result);
+      return result;
+    }
+    const Prompt prompt = conversation_prompt();
+    check_fits(prompt, engine_->context(), model_.config);
+    request = make_request(prompt, {});
+  }
 }
 
 // What is written when the answer is complete, and the file's commit.
 void RunCommand::write_answer(const GenerationRequest& request, const GenerationResult& result) {
-  if (flags_.json) output_->write(json_line(answer_json(context_, request, result)));
+  if (flags_.json) {
+    Json object = answer_json(context_, request, result);
+    if (programs_) object["tool_results"] = tool_results_;
+    output_->write(json_line(object));
+  }
   if (flags_.jsonl) {
     output_->write(json_line(stats_event_json(context_, result)));
     output_->write(json_line(end_event_json(context_, request, result)));
@@ -262,13 +316,15 @@ int RunCommand::run() {
   }
   check_fits(*prompt, options_.context, model_.config);
   if (flags_.model.plan) return print_memory_plan(&*prompt);
-  const GenerationRequest request = make_request(*prompt);
+  const GenerationRequest request = make_request(*prompt, flags_.tools.tool_choice());
+  programs_ = flags_.tools.programs(tools_, [this] { return output_->closed(); });
   const int64_t positions =
-      planned_positions(static_cast<int64_t>(prompt->ids.size()), request.max_tokens);
+      planned_positions(static_cast<int64_t>(prompt->ids.size()), request.max_tokens) +
+      (programs_ ? kToolContext : 0);
   options_.media = media_needs(prompt->media);
   engine_ = load_engine(options_, positions, !flags_.output.quiet);
   context_.load_ms = engine_->load_ms();
-  const GenerationResult result = generate(request);
+  const GenerationResult result = answer(request);
   if (flags_.output.stats) std::fputs(stats_text(context_.load_ms, {&result, 1}).c_str(), stderr);
   require_complete(result);
   return exit_code_of(result.finish_reason);

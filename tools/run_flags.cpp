@@ -18,6 +18,7 @@ Examples:
   gemma4 run --image a.png --image b.png "What differs between {image} and {image}?"
   gemma4 run --audio talk.mp3 "Sum up what is said." --video clip.mp4 --video-fps 1
   gemma4 run --json-schema invoice.json -f mail.txt | jq .total
+  gemma4 run --tools tools.json --exec-tools bin --yes "Will I need an umbrella in Oslo?"
   gemma4 run --json --seed 7 "A haiku about rain" | jq -r .text
 
 )";
@@ -41,11 +42,7 @@ void RunFlags::add_to(CLI::App& app) {
   add_value(app, "--messages", messages, "FILE",
             "a conversation: a JSON array of messages, or\n{\"messages\": [...], \"tools\": [...]}")
       ->group(group);
-  add_value(app, "--tools", tools, "FILE", "a JSON array of functions that the model may call")
-      ->group(group);
-  add_value(app, "--tool-choice", tool_choice, "auto|none", "none: declare no tools")
-      ->check(CLI::IsMember({"auto", "none"}))
-      ->group(group);
+  tools.add_to(app, group);
   add_value(app, "--chat-template", chat_template, "FILE",
             "a Jinja file instead of the model's own")
       ->group(group);
@@ -109,13 +106,17 @@ void RunFlags::check() const {
       {!system.empty(), "--system", !messages.empty(), "--messages"},
       {!system.empty(), "--system", no_template, "--raw or --tokens"},
       {!messages.empty(), "--messages", no_template, "--raw"},
-      {!tools.empty(), "--tools", no_template, "--raw or --tokens"},
+      {!tools.file.empty(), "--tools", no_template, "--raw or --tokens"},
       {thinking.think, "--think", no_template, "--raw or --tokens"},
       {!thinking.display.empty(), "--thinking", no_template, "--raw or --tokens"},
       {!chat_template.empty(), "--chat-template", no_template, "--raw or --tokens"},
       {format.any(), "a form of the answer", ignore_eos, "--ignore-eos"},
       {format.any(), "a form of the answer", extract, "--extract"},
       {format.any(), "a form of the answer", print_prompt, "--print-prompt"},
+      {!tools.exec.empty(), "--exec-tools", !batch.empty(), "--batch"},
+      {!tools.exec.empty(), "--exec-tools", print_prompt, "--print-prompt"},
+      {!tools.exec.empty(), "--exec-tools", extract, "--extract"},
+      {!tools.exec.empty(), "--exec-tools", format.any(), "a form of the answer"},
       {json, "--json", jsonl, "--jsonl"},
       {any_json, "--json or --jsonl", extract, "--extract"},
       {any_json, "--json or --jsonl", !thinking.display.empty(), "--thinking"},
@@ -146,9 +147,7 @@ void RunFlags::check() const {
     throw Error(ErrorKind::kUsage, "log probabilities are written as JSON only", {},
                 "add --json or --jsonl");
   }
-  if (!tool_choice.empty() && tools.empty() && messages.empty() && batch.empty()) {
-    throw Error(ErrorKind::kUsage, "--tool-choice needs tools", {}, "add --tools FILE");
-  }
+  tools.check(!messages.empty() || !batch.empty());
 }
 
 }  // namespace gemma4

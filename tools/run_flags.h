@@ -8,6 +8,7 @@
 #include "tools/flags.h"
 #include "tools/media_flags.h"
 #include "tools/output_format.h"
+#include "tools/tool_flags.h"
 
 namespace gemma4 {
 
@@ -26,8 +27,7 @@ struct RunFlags {
   std::string messages;
   std::string tokens;
   std::string batch;
-  std::string tools;
-  std::string tool_choice;
+  ToolFlags tools;
   std::string chat_template;
   bool raw = false;
   bool ignore_eos = false;

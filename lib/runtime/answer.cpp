@@ -33,8 +33,8 @@ Answer::Answer(size_t index, const GenerationRequest& request, const Tokenizer* 
   } else {
     plain_.emplace(*tokenizer);
   }
-  if (request.constraint) {
-    constraint_.emplace(request.constraint, *tokenizer, request.parser.thinking,
+  if (request.constraint || request.tool_calls) {
+    constraint_.emplace(request.constraint, request.tool_calls, *tokenizer, request.parser.thinking,
                         request.parser.in_reasoning);
   }
 }

@@ -1,8 +1,10 @@
 #include "lib/runtime/constraints.h"
 
+#include "lib/base/error.h"
 #include "lib/text/grammar/gbnf_parser.h"
 #include "lib/text/grammar/json_schema.h"
 #include "lib/text/grammar/regex_parser.h"
+#include "lib/text/grammar/tool_call_grammar.h"
 
 namespace gemma4 {
 namespace {
@@ -33,6 +35,33 @@ std::shared_ptr<TokenConstraint> ConstraintMaker::make(const OutputFormat& forma
     last_ = format;
   }
   return std::make_shared<TokenConstraint>(last_masks_, stop_ids_);
+}
+
+ToolChoice tool_choice_from(const std::string& text) {
+  using Kind = ToolChoice::Kind;
+  if (text.empty() || text == "auto") return {};
+  if (text == "none") return {Kind::kNone, {}};
+  if (text == "required") return {Kind::kRequired, {}};
+  return {Kind::kNamed, text};
+}
+
+std::shared_ptr<ToolCallRules> ConstraintMaker::make_tool_calls(const Json& tools,
+                                                                const ToolChoice& choice) {
+  using Kind = ToolChoice::Kind;
+  if (choice.kind == Kind::kNone) return nullptr;
+  if (tools.empty()) {
+    if (!choice.forces_call()) return nullptr;
+    throw Error(ErrorKind::kUsage, "no tools are declared to choose from", choice.name);
+  }
+  const std::string key = tools.dump() + static_cast<char>(choice.kind) + choice.name;
+  if (last_rules_ == nullptr || last_tools_ != key) {
+    auto grammar = std::make_shared<const Grammar>(tool_call_grammar(tools, choice.name));
+    last_rules_ =
+        std::make_shared<ToolCallRules>(std::move(grammar), choice.forces_call(),
+                                        choice.kind == Kind::kNamed, stop_ids_, tokenizer_);
+    last_tools_ = key;
+  }
+  return last_rules_;
 }
 
 }  // namespace gemma4

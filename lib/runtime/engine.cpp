@@ -201,11 +201,12 @@ class LoadedEngine : public Engine {
 
   void check(const GenerationRequest& request) const {
     check_ids(request.prompt);
-    if (request.constraint && options_.tokenizer == nullptr) {
+    if ((request.constraint || request.tool_calls) && options_.tokenizer == nullptr) {
       throw Error(ErrorKind::kModel, "a grammar needs the checkpoint's tokenizer.json");
     }
     check_media(request);
-    if (config_.diffusion && (request.constraint || request.logprobs || request.prompt_logprobs)) {
+    if (config_.diffusion &&
+        (request.constraint || request.tool_calls || request.logprobs || request.prompt_logprobs)) {
       throw Error(ErrorKind::kUsage,
                   "a diffusion model writes blocks: it has no log probabilities and cannot be held "
                   "to a grammar");

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "kernels/sampling.h"
+#include "lib/runtime/answer_constraint.h"
 #include "lib/runtime/media_input.h"
-#include "lib/text/grammar/token_mask.h"
 #include "lib/text/output_parser.h"
 #include "lib/text/tokenizer.h"
 
@@ -43,6 +43,8 @@ struct GenerationRequest {
   OutputParserOptions parser;
   /// The grammar that the answer follows, at its start; null: none. Needs a tokenizer.
   std::shared_ptr<TokenConstraint> constraint;
+  /// What holds inside tool calls, and whether there must be any; null: nothing. Needs a tokenizer.
+  std::shared_ptr<ToolCallRules> tool_calls;
   /// Keeps keys and values for the next request of the same conversation; null: none kept.
   Session* session = nullptr;
 };
@@ -78,7 +80,7 @@ struct GenerationResult {
   ParsedOutput output;             // without a tokenizer: empty
   std::vector<TokenId> token_ids;  // without the stop id, unless it was ignored
   FinishReason finish_reason = FinishReason::kStop;
-  /// Of a constrained answer: whether it fits its grammar, which one that was cut may not.
+  /// Of a constrained answer: whether it is as it was asked for, which one that was cut may not be.
   std::optional<bool> complete;
   int64_t prompt_tokens = 0;
   int64_t media_tokens = 0;       // of the prompt: soft tokens
