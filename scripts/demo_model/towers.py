@@ -1,0 +1,193 @@
+"""Trains the two towers on their own, before the decoder sees them.
+
+Each gets a throw-away head that names what every soft token shows: for pictures the shape that has
+its centre there, for speech the word that ends there (CTC). Decoding is then a matter of reading.
+
+python3 towers.py vision|audio DATA STEPS      writes DATA/vision.pt, DATA/audio.pt
+"""
+
+import pathlib
+import random
+import sys
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import architecture
+import pictures
+import speech
+from model import Gemma4
+
+
+def schedule(step, steps, peak):
+    """Learning rate: up over 100 steps, then down to a fiftieth of the peak."""
+    if step < 100:
+        return peak * (step + 1) / 100
+    return peak * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * step / steps)))
+
+
+def optimizer(parameters):
+    parameters = list(parameters)
+    return torch.optim.AdamW([{"params": [p for p in parameters if p.ndim > 1],
+                               "weight_decay": 0.02},
+                              {"params": [p for p in parameters if p.ndim <= 1],
+                               "weight_decay": 0.0}], lr=1e-3, betas=(0.9, 0.98), foreach=True)
+
+
+def update(adam, parameters, rate):
+    for group in adam.param_groups:
+        group["lr"] = rate
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    adam.step()
+    adam.zero_grad(set_to_none=True)
+
+
+def tower_parameters(model, modality):
+    prefix = f"model.{modality}_tower."
+    return {name: model.weight(name) for name in model.names if name.startswith(prefix)}
+
+
+PICTURES = 12  # a batch
+UTTERANCES = 24
+
+
+class Log:
+    def __init__(self):
+        self.start, self.sums, self.count = time.time(), {}, 0
+
+    def add(self, **values):
+        self.count += 1
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
+
+    def seconds(self):
+        return time.time() - self.start
+
+    def show(self, step):
+        text = "  ".join(f"{name} {value / self.count:.4f}" for name, value in self.sums.items())
+        print(f"{step:6d} {self.seconds():7.0f} s  {text}", flush=True)
+        self.sums, self.count = {}, 0
+
+
+def train_vision(folder, steps):
+    model = Gemma4(architecture.config(), seed=11)
+    width = model.vision["hidden_size"]
+    torch.manual_seed(12)
+    heads = nn.ModuleList(nn.Linear(width, classes) for classes in (33, 9, 5))
+    tower = tower_parameters(model, "vision")
+    parameters = [*tower.values(), *heads.parameters()]
+    adam, source, log = optimizer(parameters), random.Random(13), Log()
+    weight = torch.ones(33)
+    weight[1:] = 4.0
+    for step in range(steps):
+        groups = {}  # one batch for each size of picture
+        for _ in range(PICTURES):
+            pixels, shapes = pictures.draw(source)
+            groups.setdefault(pixels.shape, []).append(
+                (pictures.patches(pixels), pictures.cell_labels(pixels, shapes)))
+        for (height, columns, _), items in groups.items():
+            x = torch.from_numpy(np.stack([item[0] for item in items])).float() / 255
+            labels = [torch.from_numpy(np.stack([item[1][i] for item in items]))
+                      for i in range(3)]
+            encoded = F.layer_norm(model.encode_image(x, columns // 16, height // 16), [width])
+            scores = [head(encoded).flatten(0, 1) for head in heads]
+            labels = [label.flatten() for label in labels]
+            loss = F.cross_entropy(scores[0], labels[0], weight)
+            loss = loss + 0.5 * F.cross_entropy(scores[1], labels[1])
+            loss = loss + 0.5 * F.cross_entropy(scores[2], labels[2])
+            (loss * len(items) / PICTURES).backward()
+            with torch.no_grad():
+                guess = scores[0].argmax(-1)
+                shown = labels[0] > 0
+                log.add(loss=loss, found=(guess[shown] == labels[0][shown]).float().mean(),
+                        false=((guess > 0) & ~shown).float().sum() / len(items))
+        update(adam, parameters, schedule(step, steps, 3e-3))
+        if step % 50 == 49:
+            log.show(step + 1)
+            torch.save({**{name: p.detach() for name, p in tower.items()},
+                        "heads": heads.state_dict()}, folder / "vision.pt")
+
+
+def disturb(mel, source):
+    """Another level and another noise, put into finished log-mel features."""
+    magnitude = np.exp(mel.astype(np.float32)) - 1e-3
+    magnitude *= source.uniform(0.5, 1.6)
+    if source.random() < 0.5:
+        level = 10 ** source.uniform(-3, -0.7)
+        tilt = np.linspace(1, source.uniform(0.3, 2), 128, dtype=np.float32)
+        noise = np.random.default_rng(source.getrandbits(32)).exponential(
+            1, mel.shape).astype(np.float32)
+        magnitude = np.sqrt(magnitude ** 2 + (level * tilt * noise) ** 2)
+    return np.log(np.maximum(magnitude, 0) + 1e-3)
+
+
+def padded(mels):
+    batch = np.full((len(mels), max(map(len, mels)), 128), -6.907755, np.float32)
+    for row, mel in zip(batch, mels):
+        row[:len(mel)] = mel
+    return torch.from_numpy(batch)
+
+
+def best_path(scores, words):
+    """The words of one utterance from the scores [n,words+1], 0 being the blank."""
+    best = scores.argmax(-1).tolist()
+    return " ".join(words[b - 1] for a, b in zip([0] + best, best) if b not in (0, a))
+
+
+def train_audio(folder, steps):
+    mels, texts, _ = speech.load(folder / "speech-train.npz")
+    test_mels, test_texts, test_kinds = speech.load(folder / "speech-test.npz")
+    words = sorted({word for text in texts for word in text.split()})
+    number = {word: i + 1 for i, word in enumerate(words)}
+    print(len(mels), "utterances of", len(words), "words", flush=True)
+    model = Gemma4(architecture.config(), seed=21)
+    torch.manual_seed(22)
+    width = model.audio["output_proj_dims"]
+    head = nn.Linear(width, len(words) + 1)
+    tower = tower_parameters(model, "audio")
+    parameters = [*tower.values(), *head.parameters()]
+    adam, source, log = optimizer(parameters), random.Random(23), Log()
+    order = []
+    for step in range(steps):
+        if not order:  # batches of like length, in random order
+            ranked = sorted(range(len(mels)), key=lambda i: len(mels[i]) + source.uniform(0, 30))
+            order = [ranked[i:i + UTTERANCES]
+                     for i in range(0, len(ranked), UTTERANCES)]
+            source.shuffle(order)
+        batch = order.pop()
+        x = padded([disturb(mels[i], source) for i in batch])
+        encoded = F.layer_norm(model.encode_audio(x), [width])
+        scores = head(encoded).log_softmax(-1)
+        targets = [[number[word] for word in texts[i].split()] for i in batch]
+        loss = F.ctc_loss(scores.transpose(0, 1), torch.tensor(sum(targets, [])),
+                          torch.tensor([(len(mels[i]) + 3) // 4 for i in batch]),
+                          torch.tensor([len(t) for t in targets]), zero_infinity=True)
+        loss.backward()
+        update(adam, parameters, schedule(step, steps, 2e-3))
+        log.add(loss=loss)
+        if step % 50 == 49:
+            log.show(step + 1)
+        if step % 250 == 249 or step + 1 == steps:
+            torch.save({**{name: p.detach() for name, p in tower.items()},
+                        "heads": head.state_dict(), "words": words}, folder / "audio.pt")
+            right = {}
+            with torch.no_grad():
+                for mel, text, kind in list(zip(test_mels, test_texts, test_kinds))[:200]:
+                    x = torch.from_numpy(mel.astype(np.float32))[None]
+                    encoded = F.layer_norm(model.encode_audio(x), [width])
+                    right.setdefault(kind, []).append(best_path(head(encoded)[0], words) == text)
+            print("       exact: ", {kind: f"{sum(r)}/{len(r)}" for kind, r in right.items()},
+                  flush=True)
+
+
+def main():
+    torch.set_num_threads(1)
+    stage, folder, steps = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
+    {"vision": train_vision, "audio": train_audio}[stage](folder, steps)
+
+
+if __name__ == "__main__":
+    main()
