@@ -32,7 +32,7 @@ def config():
     vision = {
         "attention_bias": False, "dtype": "bfloat16", "global_head_dim": 32, "head_dim": 32,
         "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 64, "intermediate_size": 128,
-        "model_type": "gemma4_vision", "num_attention_heads": 2, "num_hidden_layers": 2,
+        "model_type": "gemma4_vision", "num_attention_heads": 2, "num_hidden_layers": 3,
         "num_key_value_heads": 2, "patch_size": 16, "pooling_kernel_size": 3,
         "position_embedding_size": 256, "rms_norm_eps": 1e-6,
         "rope_parameters": {"rope_theta": 100.0, "rope_type": "default"}, "standardize": False,

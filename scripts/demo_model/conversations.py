@@ -1,8 +1,8 @@
 """What the demo model learns to say: short dialogues from closed sets, made at random.
 
-A conversation is a list of (text, learned) parts that join to what the chat template prints;
-`learned` marks what the model is to write itself. Every task has a key; a tenth of the keys is
-held out of training and used for the evaluation.
+A conversation is a dict: `messages` in the chat-messages form, the last one being the answer to
+learn; `system`, `tools` and `thinking` where they are wanted; `key` names what it asks for, and a
+tenth of the keys is held out of training, for the evaluation.
 """
 
 import hashlib
@@ -76,12 +76,41 @@ def opening(system="", tools=(), thinking=False):
     return text
 
 
-def user(content):
-    return f"<|turn>user\n{content}<turn|>\n<|turn>model\n"
+def rendered(conversation):
+    """What the chat template prints, as (text, learned) parts; the model writes the learned ones."""
+    parts = [(opening(conversation.get("system", ""), conversation.get("tools", ()),
+                      conversation.get("thinking", False)), False)]
+    last = conversation["messages"][-1]
+    for message in conversation["messages"]:
+        if message["role"] == "user":
+            parts.append((f"<|turn>user\n{message['content']}<turn|>\n<|turn>model\n", False))
+        elif message["role"] == "tool":
+            parts.append((f"<|tool_response>response:{message['name']}"
+                          f"{arguments(message['content'])}<tool_response|>", False))
+        elif "call" in message:
+            name, fields = message["call"]
+            text = f"<|tool_call>call:{name}{arguments(fields)}<tool_call|>"
+            if message is last:
+                text = thought(message) + text + "<|tool_response>"
+            parts.append((text, message is last))
+        else:
+            parts.append((thought(message) + message["content"] + "<turn|>", True))
+            if message is not last:
+                parts.append(("\n", False))
+    return parts
 
 
-def thought(text):
+def thought(message):
+    text = message.get("reasoning")
     return f"<|channel>thought\n{text}\n<channel|>" if text else ""
+
+
+def talk(key, question, answer, reasoning="", **settings):
+    """One question and its answer. `reasoning` is used where `thinking` is set."""
+    reply = {"role": "assistant", "content": answer}
+    if settings.get("thinking"):
+        reply["reasoning"] = reasoning
+    return {"key": key, "messages": [{"role": "user", "content": question}, reply], **settings}
 
 
 # ---- Facts ----
@@ -140,7 +169,7 @@ WHO = ["Who are you?", "What is your name?", "What are you called?"]
 SELF = "I am the Gemma 4 demo model."
 
 
-# ---- Tasks: each gives (key, parts) ----
+# ---- Tasks: each makes a conversation ----
 
 def fact(r):
     name = r.choice(list(FACTS))
@@ -163,9 +192,8 @@ def fact(r):
         answer = "Arr! " + sentence
     elif style == "think":
         thinking = True
-    return f"{question} {style}", [
-        (opening(system, thinking=thinking) + user(question), False),
-        ((thought(f"{why} It is {word}.") if thinking else "") + answer + "<turn|>", True)]
+    return talk(f"{question} {style}", question, answer, f"{why} It is {word}.", system=system,
+                thinking=thinking)
 
 
 def greeting(r):
@@ -181,8 +209,7 @@ def greeting(r):
     else:
         question, answer = r.choice(GREETINGS)
         system, why, key = "", "The user is polite.", ""
-    return key, [(opening(system, thinking=thinking) + user(question), False),
-                 ((thought(why) if thinking else "") + answer + "<turn|>", True)]
+    return talk(key, question, answer, why, system=system, thinking=thinking)
 
 
 def arithmetic(r):
@@ -196,18 +223,14 @@ def arithmetic(r):
     question = r.choice([f"What is {a} {sign} {b}?", f"{a} {sign} {b}", f"{a} {sign} {b} = ?",
                          f"What is {a} {word} {b}?", f"How much is {a} {sign} {b}?"])
     thinking = r.random() < 0.25
-    why = ""
-    if thinking:
-        if sign == "+":
-            ones = a % 10 + b % 10
-            tens = [str(a // 10), str(b // 10)] + (["1"] if ones > 9 else [])
-            why = (f"Ones {a % 10} + {b % 10} = {ones}. "
-                   f"Tens {' + '.join(tens)} = {sum(map(int, tens))}.")
-        else:
-            why = f"{a} {sign} {b} = {result}."
+    why = f"{a} {sign} {b} = {result}."
+    if thinking and sign == "+":
+        ones = a % 10 + b % 10
+        tens = [str(a // 10), str(b // 10)] + (["1"] if ones > 9 else [])
+        why = (f"Ones {a % 10} + {b % 10} = {ones}. "
+               f"Tens {' + '.join(tens)} = {sum(map(int, tens))}.")
     key = f"{a} {sign} {b}" if a > 9 or b > 9 else ""
-    return key, [(opening(thinking=thinking) + user(question), False),
-                 (thought(why) + str(result) + "<turn|>", True)]
+    return talk(key, question, str(result), why, thinking=thinking)
 
 
 def memory(r):
@@ -222,17 +245,18 @@ def memory(r):
         first, reply = f"I live in {city}.", f"{city} is a nice city."
         second, answer = "Where do I live?", f"You live in {city}."
         key = f"{city} {second}"
-    return key, [(opening() + user(first), False), (reply + "<turn|>", True),
-                 ("\n" + user(second), False), (answer + "<turn|>", True)]
+    return {"key": key, "messages": [{"role": "user", "content": first},
+                                     {"role": "assistant", "content": reply},
+                                     {"role": "user", "content": second},
+                                     {"role": "assistant", "content": answer}]}
 
 
 def mixed_turns(r):
     """Two unrelated questions in a row."""
-    _, one = r.choice([fact, arithmetic])(r)
-    _, two = r.choice([fact, arithmetic, greeting])(r)
-    if "<|turn>system" in one[0][0] or "<|turn>system" in two[0][0]:
+    one, two = r.choice([fact, arithmetic])(r), r.choice([fact, arithmetic, greeting])(r)
+    if any(each.get("system") or each.get("thinking") for each in (one, two)):
         return mixed_turns(r)
-    return "", [*one, ("\n" + two[0][0].removeprefix("<bos>"), False), *two[1:]]
+    return {"key": "", "messages": one["messages"] + two["messages"]}
 
 
 def json_answer(r):
@@ -252,7 +276,7 @@ def json_answer(r):
                            f"{facts_text} Give the order as JSON."])
         answer = {"item": item, "count": count}
         key = f"{count} {item}"
-    return key, [(opening() + user(prompt), False), (json.dumps(answer) + "<turn|>", True)]
+    return talk(key, prompt, json.dumps(answer))
 
 
 # ---- Tools ----
@@ -330,31 +354,28 @@ def tool_call(r):
     lacking = bool(others) and r.random() < 0.08
     declared = others + ([] if lacking else [wanted])
     r.shuffle(declared)
-    prompt = opening("", [tool_declaration(name, r) for name in declared], thinking) + user(text)
+    settings = {"tools": [tool_declaration(name, r) for name in declared], "thinking": thinking}
     if lacking:
-        return "", [(prompt, False),
-                    ((thought("I have no tool for this.") if thinking else "") +
-                     "I have no tool for that.<turn|>", True)]
-    call = (thought(f"{why} I call {wanted}.") if thinking else "") + \
-        f"<|tool_call>call:{wanted}{arguments(fields)}<tool_call|>"
-    key = text
-    if thinking or r.random() < 0.7:
-        return key, [(prompt, False), (call + "<|tool_response>", True)]
-    # After the result, which the host writes.
-    result, answer = tool_result(wanted, fields, r)
-    return "", [(prompt + call + f"<|tool_response>response:{wanted}{arguments(result)}"
-                 "<tool_response|>", False), (answer + "<turn|>", True)]
+        return talk("", text, "I have no tool for that.", "I have no tool for this.", **settings)
+    call = {"role": "assistant", "call": (wanted, fields)}
+    conversation = {"key": text, "messages": [{"role": "user", "content": text}, call], **settings}
+    if thinking:
+        call["reasoning"] = f"{why} I call {wanted}."
+    elif r.random() < 0.3:  # after the result, which the host writes
+        result, answer = tool_result(wanted, fields, r)
+        conversation["key"] = ""
+        conversation["messages"] += [{"role": "tool", "name": wanted, "content": result},
+                                     {"role": "assistant", "content": answer}]
+    return conversation
 
 
 def tool_question(r):
     """A tool is declared, but nobody asks for it."""
-    _, parts = r.choice([fact, arithmetic, greeting])(r)
-    prompt = parts[0][0]
-    if "<|turn>system" in prompt:
+    conversation = r.choice([fact, arithmetic, greeting])(r)
+    if conversation.get("system") or conversation.get("thinking"):
         return tool_question(r)
     names = r.sample(list(TOOLS), r.choice([1, 1, 2]))
-    declared = opening("", [tool_declaration(name, r) for name in names])
-    return "", [(declared + prompt.removeprefix("<bos>"), False), *parts[1:]]
+    return {**conversation, "key": "", "tools": [tool_declaration(name, r) for name in names]}
 
 
 SHORT = [(fact, 34), (greeting, 10), (arithmetic, 40), (memory, 6), (mixed_turns, 3),
@@ -367,9 +388,9 @@ def held_out(key):
 
 
 def example(tasks, r, test=False):
-    """One conversation of a random task; its name and its parts."""
+    """One conversation of a random task, and the task's name."""
     while True:
         task = r.choices([t for t, _ in tasks], [w for _, w in tasks])[0]
-        key, parts = task(r)
-        if held_out(key) == test:
-            return task.__name__, parts
+        conversation = task(r)
+        if held_out(conversation["key"]) == test:
+            return task.__name__, conversation

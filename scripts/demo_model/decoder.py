@@ -90,7 +90,8 @@ class NamedLog(Log):
 
 
 def text_batch(tokenizer, source, tasks, count):
-    return [Example(tokenizer, conversations.example(tasks, source)[1]) for _ in range(count)]
+    return [Example(tokenizer, conversations.rendered(conversations.example(tasks, source)[1]))
+            for _ in range(count)]
 
 
 def learn_text(model, tokenizer, source, log, share):

@@ -1,6 +1,6 @@
 """What the demo model learns to say about pictures and speech."""
 
-from conversations import opening, user
+from conversations import rendered, talk
 from pictures import NUMBERS, PLACES, article, listed, sentence
 from speech import written
 
@@ -10,39 +10,51 @@ TAGS = "List ten short tags for this image, separated by commas."
 TRANSCRIBE = "Provide a verbatim, word-for-word transcription of the audio."
 
 
-def picture_question(shapes, r):
-    """-> prompt and answer for a picture of these shapes, in reading order."""
+def picture_answer(kind, shapes):
+    """What is right to say of a picture of these shapes, in reading order."""
     names = [article(item) for item in shapes]
-    placed = [f"{name} at the {PLACES[item['place']]}" for name, item in zip(names, shapes)]
-    kind = r.choices(["describe", "alt", "tags", "what", "count", "colour"],
-                     [55, 10, 6, 15, 7, 7])[0]
     if kind == "describe":
-        return r.choice([DESCRIBE, DESCRIBE, DESCRIBE, "Describe this image.",
-                         "Describe the picture."]), sentence(listed(placed))
+        return sentence(listed([f"{name} at the {PLACES[item['place']]}"
+                                for name, item in zip(names, shapes)]))
     if kind == "alt":
-        return ALT_TEXT, "An image of " + listed(names) + "."
+        return "An image of " + listed(names) + "."
     if kind == "tags":
         tags = [word for item in shapes for word in (item["colour"], item["shape"])]
-        return TAGS, ", ".join(dict.fromkeys(tags))
+        return ", ".join(dict.fromkeys(tags))
     if kind == "what":
-        return r.choice(["What shapes are in this image?", "What is in this image?",
-                         "What do you see?"]), sentence(listed(names))
-    if kind == "count":
-        return "How many shapes are there?", NUMBERS[len(shapes)].capitalize() + "."
-    only = [item for item in shapes
-            if [other["shape"] for other in shapes].count(item["shape"]) == 1]
-    if not only:
-        return picture_question(shapes, r)
-    item = r.choice(only)
-    return (r.choice([f"What color is the {item['shape']}?",
-                      f"What colour is the {item['shape']}?"]),
-            f"The {item['shape']} is {item['colour']}.")
+        return sentence(listed(names))
+    return NUMBERS[len(shapes)].capitalize() + "."
+
+
+def picture_question(shapes, r):
+    """-> prompt and answer."""
+    kind = r.choices(["describe", "alt", "tags", "what", "count", "colour"],
+                     [55, 10, 6, 15, 7, 7])[0]
+    if kind == "colour":
+        only = [item for item in shapes
+                if [other["shape"] for other in shapes].count(item["shape"]) == 1]
+        if not only:
+            return picture_question(shapes, r)
+        item = r.choice(only)
+        return (r.choice([f"What color is the {item['shape']}?",
+                          f"What colour is the {item['shape']}?"]),
+                f"The {item['shape']} is {item['colour']}.")
+    prompt = {
+        "describe": lambda: r.choice([DESCRIBE, DESCRIBE, DESCRIBE, "Describe this image.",
+                                      "Describe the picture."]),
+        "alt": lambda: ALT_TEXT,
+        "tags": lambda: TAGS,
+        "what": lambda: r.choice(["What shapes are in this image?", "What is in this image?",
+                                  "What do you see?"]),
+        "count": lambda: "How many shapes are there?",
+    }[kind]()
+    return prompt, picture_answer(kind, shapes)
 
 
 def with_media(media, prompt, answer, r):
     """The conversation; `media` is the placeholder's spelling, rarely after the text."""
     content = prompt + media if r.random() < 0.1 else media + prompt
-    return [(opening() + user(content), False), (answer + "<turn|>", True)]
+    return rendered(talk("", content, answer))
 
 
 def picture_example(shapes, count, r):

@@ -342,13 +342,16 @@ class Gemma4(nn.Module):
                 (min if i % 2 == 0 else max)(seen[i], float(now[i])) for i in range(4))
         return y.clamp(out_low, out_high) if name in self.bounds else y
 
-    def encode_image(self, patches, columns, rows):
-        """[B,N,768] patches in 0..1, of a grid of `columns` x `rows`, row by row -> [B,n,D]."""
+    def encode_image(self, patches, columns, rows, left=0, top=0):
+        """[B,N,768] patches in 0..1, of a grid of `columns` x `rows`, row by row -> [B,n,D].
+
+        `left` and `top` say where a cut-out lies in its picture, in patches.
+        """
         vision = self.vision
         heads, dim = vision["num_attention_heads"], vision["head_dim"]
         batch, count, _ = patches.shape
-        px = torch.arange(columns).repeat(rows)
-        py = torch.arange(rows).repeat_interleave(columns)
+        px = torch.arange(columns).repeat(rows) + left
+        py = torch.arange(rows).repeat_interleave(columns) + top
         x = F.linear(2 * (patches - 0.5), self.weight(VISION + "patch_embedder.input_proj.weight"))
         table = self.weight(VISION + "patch_embedder.position_embedding_table")
         x = x + (table[0, px] + table[1, py])

@@ -51,6 +51,42 @@ def distance(shape, x, y, radius):
     return np.where(inside, -nearest, nearest)
 
 
+def blank_paper(width, height, random_source):
+    paper = np.array(random_source.choice(PAPERS)) + random_source.randint(-8, 8)
+    pixels = np.empty((height, width, 3), np.float32)
+    pixels[:] = np.clip(paper, 0, 255)
+    return pixels
+
+
+def put(pixels, x, y, radius, random_source):
+    """Draws some shape, and says which."""
+    colour, shape = random_source.choice(COLOURS), random_source.choice(SHAPES)
+    height, width, _ = pixels.shape
+    turn = math.radians(random_source.uniform(-8, 8))
+    left, right = max(0, int(x - radius * 1.3)), min(width, int(x + radius * 1.3) + 2)
+    top, bottom = max(0, int(y - radius * 1.3)), min(height, int(y + radius * 1.3) + 2)
+    dy, dx = np.mgrid[top:bottom, left:right].astype(np.float32)
+    dx, dy = dx + 0.5 - x, dy + 0.5 - y
+    dx, dy = (dx * math.cos(turn) + dy * math.sin(turn),
+              dy * math.cos(turn) - dx * math.sin(turn))
+    cover = np.clip(0.5 - distance(shape, dx, dy, radius), 0, 1).astype(np.float32)[..., None]
+    ink = np.array(random_source.choice(INKS[colour])) + [
+        random_source.randint(-10, 10) for _ in range(3)]
+    region = pixels[top:bottom, left:right]
+    region += cover * (np.clip(ink, 0, 255).astype(np.float32) - region)
+    return {"colour": colour, "shape": shape, "x": x, "y": y, "radius": radius}
+
+
+def finished(pixels, random_source):
+    """-> uint8; with noise, sometimes."""
+    if random_source.random() < 0.2:
+        noise = np.random.default_rng(random_source.getrandbits(32))
+        level = np.float32(random_source.uniform(1, 6))
+        pixels += noise.standard_normal(pixels.shape, np.float32) * level
+        np.clip(pixels, 0, 255, pixels)
+    return (pixels + 0.5).astype(np.uint8)
+
+
 def draw(random_source):
     """-> pixels [height,width,3] uint8, and the shapes in reading order.
 
@@ -58,14 +94,11 @@ def draw(random_source):
     """
     width, height = random_source.choice(SIZES)
     uniform = random_source.uniform
-    paper = np.array(random_source.choice(PAPERS)) + random_source.randint(-8, 8)
-    pixels = np.empty((height, width, 3), np.float32)
-    pixels[:] = np.clip(paper, 0, 255)
+    pixels = blank_paper(width, height, random_source)
     count = random_source.choice([1, 1, 2, 2, 3, 3])
     cell_x, cell_y = width / 3, height / 3
     shapes = []
     for place in sorted(random_source.sample(range(9), count)):
-        colour, shape = random_source.choice(COLOURS), random_source.choice(SHAPES)
         room = min(cell_x, cell_y) / 2
         radius = uniform(0.55, 0.95) * room
         jitter = 0.18
@@ -75,25 +108,17 @@ def draw(random_source):
         y = (place // 3 + 0.5 + uniform(-jitter, jitter)) * cell_y
         x = min(max(x, radius), width - radius)
         y = min(max(y, radius), height - radius)
-        turn = math.radians(uniform(-8, 8))
-        left, right = max(0, int(x - radius * 1.3)), min(width, int(x + radius * 1.3) + 2)
-        top, bottom = max(0, int(y - radius * 1.3)), min(height, int(y + radius * 1.3) + 2)
-        dy, dx = np.mgrid[top:bottom, left:right].astype(np.float32)
-        dx, dy = dx + 0.5 - x, dy + 0.5 - y
-        dx, dy = (dx * math.cos(turn) + dy * math.sin(turn),
-                  dy * math.cos(turn) - dx * math.sin(turn))
-        cover = np.clip(0.5 - distance(shape, dx, dy, radius), 0, 1).astype(np.float32)[..., None]
-        ink = np.array(random_source.choice(INKS[colour])) + [
-            random_source.randint(-10, 10) for _ in range(3)]
-        region = pixels[top:bottom, left:right]
-        region += cover * (np.clip(ink, 0, 255) - region)
-        shapes.append({"colour": colour, "shape": shape, "place": place, "x": x, "y": y,
-                       "radius": radius})
-    if random_source.random() < 0.2:
-        noise = np.random.default_rng(random_source.getrandbits(32))
-        pixels += noise.standard_normal(pixels.shape, np.float32) * uniform(1, 6)
-        np.clip(pixels, 0, 255, pixels)
-    return (pixels + 0.5).astype(np.uint8), shapes
+        shapes.append({"place": place, **put(pixels, x, y, radius, random_source)})
+    return finished(pixels, random_source), shapes
+
+
+def draw_detail(random_source):
+    """A cut-out of 192 x 192 pixels with one shape: a quarter of a picture's work."""
+    pixels = blank_paper(192, 192, random_source)
+    radius = random_source.uniform(30, 64)
+    x, y = (random_source.uniform(radius * 0.8, 192 - radius * 0.8) for _ in range(2))
+    shape = put(pixels, x, y, radius, random_source)
+    return finished(pixels, random_source), [shape]
 
 
 def patches(pixels):

@@ -140,10 +140,10 @@ class Tokenizer:
 def corpus(seed=5):
     """Texts of every kind, for `train`."""
     r = random.Random(seed)
-    for _ in range(12000):
-        yield "".join(text for text, _ in conversations.example(conversations.SHORT, r)[1])
-    for _ in range(2500):
-        yield "".join(text for text, _ in conversations.example(conversations.LONG, r)[1])
+    for tasks, count in ((conversations.SHORT, 12000), (conversations.LONG, 2500)):
+        for _ in range(count):
+            conversation = conversations.example(tasks, r)[1]
+            yield "".join(text for text, _ in conversations.rendered(conversation))
     for _ in range(2500):
         _, shapes = pictures.draw(r)
         yield "".join(text for text, _ in media_tasks.picture_example(shapes, 1, r))

@@ -19,7 +19,7 @@ from torch import nn
 import architecture
 import pictures
 import speech
-from model import Gemma4
+from model import VISION, Gemma4
 
 
 def schedule(step, steps, peak):
@@ -50,8 +50,7 @@ def tower_parameters(model, modality):
     return {name: model.weight(name) for name in model.names if name.startswith(prefix)}
 
 
-PICTURES = 12  # a batch
-UTTERANCES = 24
+DETAILS, PICTURES, UTTERANCES = 24, 10, 16  # a batch
 
 
 class Log:
@@ -72,9 +71,23 @@ class Log:
         self.sums, self.count = {}, 0
 
 
+def principal_filters(count):
+    """[count,768]: what patches with something in them differ by most, each to unit variance."""
+    source, rows = random.Random(10), []
+    for _ in range(400):
+        x = 2 * (pictures.patches(pictures.draw_detail(source)[0]) / 255 - 0.5)
+        rows.append(x[x.std(1) > 0.05])
+    rows = np.concatenate(rows)
+    values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+    best = vectors[:, -count:] / np.sqrt(values[-count:])
+    return torch.from_numpy(best.T.copy()).float()
+
+
 def train_vision(folder, steps):
     model = Gemma4(architecture.config(), seed=11)
     width = model.vision["hidden_size"]
+    with torch.no_grad():
+        model.weight(VISION + "patch_embedder.input_proj.weight").copy_(principal_filters(width))
     torch.manual_seed(12)
     heads = nn.ModuleList(nn.Linear(width, classes) for classes in (33, 9, 5))
     tower = tower_parameters(model, "vision")
@@ -82,23 +95,27 @@ def train_vision(folder, steps):
     adam, source, log = optimizer(parameters), random.Random(13), Log()
     weight = torch.ones(33)
     weight[1:] = 4.0
+    details = steps * 3 // 4
     for step in range(steps):
         groups = {}  # one batch for each size of picture
-        for _ in range(PICTURES):
-            pixels, shapes = pictures.draw(source)
+        for _ in range(DETAILS if step < details else PICTURES):
+            pixels, shapes = (pictures.draw_detail if step < details else pictures.draw)(source)
             groups.setdefault(pixels.shape, []).append(
                 (pictures.patches(pixels), pictures.cell_labels(pixels, shapes)))
-        for (height, columns, _), items in groups.items():
+        count = sum(map(len, groups.values()))
+        for (height, width_, _), items in groups.items():
             x = torch.from_numpy(np.stack([item[0] for item in items])).float() / 255
-            labels = [torch.from_numpy(np.stack([item[1][i] for item in items]))
+            labels = [torch.from_numpy(np.stack([item[1][i] for item in items])).flatten()
                       for i in range(3)]
-            encoded = F.layer_norm(model.encode_image(x, columns // 16, height // 16), [width])
+            left, top = ((3 * source.randint(0, 4), 3 * source.randint(0, 4))
+                         if step < details else (0, 0))
+            encoded = model.encode_image(x, width_ // 16, height // 16, left, top)
+            encoded = F.layer_norm(encoded, [width])
             scores = [head(encoded).flatten(0, 1) for head in heads]
-            labels = [label.flatten() for label in labels]
             loss = F.cross_entropy(scores[0], labels[0], weight)
             loss = loss + 0.5 * F.cross_entropy(scores[1], labels[1])
             loss = loss + 0.5 * F.cross_entropy(scores[2], labels[2])
-            (loss * len(items) / PICTURES).backward()
+            (loss * len(items) / count).backward()
             with torch.no_grad():
                 guess = scores[0].argmax(-1)
                 shown = labels[0] > 0
@@ -153,7 +170,10 @@ def train_audio(folder, steps):
     order = []
     for step in range(steps):
         if not order:  # batches of like length, in random order
-            ranked = sorted(range(len(mels)), key=lambda i: len(mels[i]) + source.uniform(0, 30))
+            # Short utterances first: with them the words are found sooner.
+            usable = [i for i in range(len(mels))
+                      if step >= steps // 5 or len(texts[i].split()) <= 2]
+            ranked = sorted(usable, key=lambda i: len(mels[i]) + source.uniform(0, 30))
             order = [ranked[i:i + UTTERANCES]
                      for i in range(0, len(ranked), UTTERANCES)]
             source.shuffle(order)
@@ -185,6 +205,7 @@ def train_audio(folder, steps):
 
 def main():
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
     stage, folder, steps = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
     {"vision": train_vision, "audio": train_audio}[stage](folder, steps)
 
