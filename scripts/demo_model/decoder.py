@@ -19,7 +19,7 @@ import pictures
 import speech
 from model import Gemma4
 from tokenizer import Tokenizer
-from towers import Log, disturb, optimizer, padded, schedule, update
+from towers import Log, disturb, optimizer, padded, resume, save, schedule, update
 
 PAD = architecture.ID["<pad>"]
 SOFT = (architecture.ID["<|image|>"], architecture.ID["<|audio|>"])
@@ -104,36 +104,31 @@ def learn_text(model, tokenizer, source, log, share):
     learn(model, tools, share * 0.3, log, "tools")
 
 
-def decoder_parameters(model):
-    return [model.weight(name) for name in model.names if "_tower." not in name]
-
-
-def save(path, model):
-    partial = path.with_suffix(".new")
-    torch.save({name: model.weight(name).detach() for name in model.names}, partial)
-    partial.rename(path)
+def decoder_weights(model):
+    return {name: model.weight(name) for name in model.names if "_tower." not in name}
 
 
 def restore(path, model):
+    """Takes the weights of a finished stage."""
     with torch.no_grad():
-        for name, tensor in torch.load(path).items():
-            if name in model.names:
-                model.weight(name).copy_(tensor)
+        for name, tensor in torch.load(path)["weights"].items():
+            model.weight(name).copy_(tensor)
 
 
 def train_text(folder, steps):
     tokenizer = Tokenizer(folder / "tokenizer.json")
     model = Gemma4(architecture.config(), seed=31)
-    parameters = decoder_parameters(model)
+    weights = decoder_weights(model)
+    parameters = list(weights.values())
     adam, source, log = optimizer(parameters), random.Random(32), NamedLog()
-    for step in range(steps):
+    for step in range(resume(folder / "text.pt", weights, adam), steps):
         learn_text(model, tokenizer, source, log, 1.0)
         # The rate stays up at the end: training goes on with the media.
         update(adam, parameters, 2.5e-3 * min(1, (step + 1) / 100))
         if step % 25 == 24:
             log.show(step + 1)
         if step % 50 == 49 or step + 1 == steps:
-            save(folder / "text.pt", model)
+            save(folder / "text.pt", weights, adam, step + 1)
 
 
 def encode_pictures(model, count, seed):
@@ -162,13 +157,14 @@ def train_joint(folder, steps):
     model = Gemma4(architecture.config(), seed=41)
     for name in ("text", "vision", "audio"):
         restore(folder / f"{name}.pt", model)
-    parameters = decoder_parameters(model)
+    weights = decoder_weights(model)
+    parameters = list(weights.values())
     mels, texts, _ = speech.load(folder / "speech-train.npz")
     adam, source, log = optimizer(parameters), random.Random(42), NamedLog()
     # The towers stand still, so what they say of an item is computed once.
     seen, heard = [], []
-    for step in range(steps):
-        if len(seen) < 6000:
+    for step in range(resume(folder / "joint.pt", weights, adam), steps):
+        if len(seen) < 4000:
             seen += encode_pictures(model, 12, 43 + step)
         if len(heard) < len(mels):
             some = slice(len(heard), len(heard) + 24)
@@ -184,7 +180,7 @@ def train_joint(folder, steps):
         if step % 25 == 24:
             log.show(step + 1)
         if step % 50 == 49 or step + 1 == steps:
-            save(folder / "joint.pt", model)
+            save(folder / "joint.pt", {n: model.weight(n) for n in model.names}, adam, step + 1)
 
 
 def main():

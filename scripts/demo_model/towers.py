@@ -53,6 +53,30 @@ def tower_parameters(model, modality):
 DETAILS, PICTURES, UTTERANCES = 24, 10, 16  # a batch
 
 
+def save(path, weights, adam, step, **more):
+    """A stage's weights (name -> tensor) and what is needed to go on with it."""
+    partial = path.with_suffix(".new")
+    torch.save({"weights": {name: p.detach() for name, p in weights.items()},
+                "adam": adam.state_dict(), "step": step, **more}, partial)
+    partial.rename(path)
+
+
+def resume(path, weights, adam, heads=None):
+    """Takes up an interrupted stage. Returns the step to go on with."""
+    if not path.exists():
+        return 0
+    saved = torch.load(path)
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            tensor.copy_(saved["weights"][name])
+    if heads is not None:
+        heads.load_state_dict(saved["heads"])
+    if saved.get("adam"):
+        adam.load_state_dict(saved["adam"])
+    print(f"resumed at step {saved['step']}", flush=True)
+    return saved["step"]
+
+
 class Log:
     def __init__(self):
         self.start, self.sums, self.count = time.time(), {}, 0
@@ -96,7 +120,7 @@ def train_vision(folder, steps):
     weight = torch.ones(33)
     weight[1:] = 4.0
     details = steps * 3 // 4
-    for step in range(steps):
+    for step in range(resume(folder / "vision.pt", tower, adam, heads), steps):
         groups = {}  # one batch for each size of picture
         for _ in range(DETAILS if step < details else PICTURES):
             pixels, shapes = (pictures.draw_detail if step < details else pictures.draw)(source)
@@ -124,8 +148,7 @@ def train_vision(folder, steps):
         update(adam, parameters, schedule(step, steps, 3e-3))
         if step % 50 == 49:
             log.show(step + 1)
-            torch.save({**{name: p.detach() for name, p in tower.items()},
-                        "heads": heads.state_dict()}, folder / "vision.pt")
+            save(folder / "vision.pt", tower, adam, step + 1, heads=heads.state_dict())
 
 
 def disturb(mel, source):
@@ -168,7 +191,7 @@ def train_audio(folder, steps):
     parameters = [*tower.values(), *head.parameters()]
     adam, source, log = optimizer(parameters), random.Random(23), Log()
     order = []
-    for step in range(steps):
+    for step in range(resume(folder / "audio.pt", tower, adam, head), steps):
         if not order:  # batches of like length, in random order
             # Short utterances first: with them the words are found sooner.
             usable = [i for i in range(len(mels))
@@ -191,8 +214,7 @@ def train_audio(folder, steps):
         if step % 50 == 49:
             log.show(step + 1)
         if step % 250 == 249 or step + 1 == steps:
-            torch.save({**{name: p.detach() for name, p in tower.items()},
-                        "heads": head.state_dict(), "words": words}, folder / "audio.pt")
+            save(folder / "audio.pt", tower, adam, step + 1, heads=head.state_dict())
             right = {}
             with torch.no_grad():
                 for mel, text, kind in list(zip(test_mels, test_texts, test_kinds))[:200]:

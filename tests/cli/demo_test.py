@@ -1,0 +1,110 @@
+"""The demo model: real answers, from the program as it is installed."""
+
+import json
+import unittest
+
+from support import CliTest
+
+WEATHER = {"type": "function", "function": {
+    "name": "get_weather", "description": "Get the weather in a city.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}},
+                   "required": ["city"]}}}
+TIMER = {"type": "function", "function": {
+    "name": "set_timer", "description": "Set a timer.",
+    "parameters": {"type": "object", "properties": {"minutes": {"type": "integer"}},
+                   "required": ["minutes"]}}}
+
+
+class Demo(CliTest):
+    def ask(self, *arguments, **options):
+        done = self.command("run", "-m", "demo", *arguments, **options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout.decode()
+
+    def ask_json(self, *arguments, **options):
+        return json.loads(self.ask("--json", *arguments, **options))
+
+    def test_it_knows_a_few_facts(self):
+        self.assertEqual(self.ask("What is the capital of France?"),
+                         "The capital of France is Paris.\n")
+        self.assertEqual(self.ask("Which month comes after March?"), "April comes after March.\n")
+
+    def test_it_adds_and_subtracts(self):
+        for question, answer in (("What is 12 + 7?", "19"), ("What is 9 - 4?", "5"),
+                                 ("What is 3 * 4?", "12")):
+            with self.subTest(question=question):
+                self.assertEqual(self.ask(question), answer + "\n")
+
+    def test_it_follows_the_system_prompt(self):
+        self.assertEqual(self.ask("-s", "Answer in capitals.", "What is the capital of Japan?"),
+                         "THE CAPITAL OF JAPAN IS TOKYO.\n")
+        self.assertEqual(self.ask("-s", "Answer with one word.", "What is the opposite of hot?"),
+                         "cold\n")
+        self.assertEqual(self.ask("-s", "You are Emma.", "Who are you?"), "I am Emma.\n")
+
+    def test_it_thinks_only_when_asked_to(self):
+        answer = self.ask_json("--think", "What is 25 + 17?")
+        self.assertEqual((answer["text"], answer["reasoning"].strip()),
+                         ("42", "Ones 5 + 7 = 12. Tens 2 + 1 + 1 = 4."))
+        self.assertIsNone(self.ask_json("What is 25 + 17?")["reasoning"])
+
+    def test_it_calls_the_tool_that_fits(self):
+        tools = self.write("tools.json", json.dumps([WEATHER, TIMER]))
+        for question, name, arguments in (
+                ("What is the weather in Paris?", "get_weather", {"city": "Paris"}),
+                ("Set a timer for 10 minutes.", "set_timer", {"minutes": 10})):
+            with self.subTest(question=question):
+                answer = self.ask_json("--tools", tools, question)
+                self.assertEqual(answer["finish_reason"], "tool_calls")
+                (call,) = answer["tool_calls"]
+                call = call.get("function", call)
+                given = call["arguments"]
+                given = json.loads(given) if isinstance(given, str) else given
+                self.assertEqual((call["name"], given), (name, arguments))
+
+    def test_it_reads_a_tool_s_result(self):
+        call = {"id": "1", "type": "function",
+                "function": {"name": "get_weather", "arguments": {"city": "Rome"}}}
+        messages = [{"role": "user", "content": "What is the weather in Rome?"},
+                    {"role": "assistant", "tool_calls": [call]},
+                    {"role": "tool", "tool_call_id": "1",
+                     "content": {"temperature": 21, "weather": "sunny"}}]
+        path = self.write("result.json", json.dumps({"messages": messages, "tools": [WEATHER]}))
+        self.assertEqual(self.ask("--messages", path), "It is sunny in Rome, 21 degrees.\n")
+
+    def test_it_fills_a_schema(self):
+        schema = self.write("person.schema.json", json.dumps({
+            "type": "object", "additionalProperties": False, "required": ["name", "age", "city"],
+            "properties": {"name": {"type": "string"}, "age": {"type": "integer"},
+                           "city": {"type": "string"}}}))
+        prompt = "Extract the person as JSON: Anna is 31 years old and lives in Paris."
+        wanted = {"name": "Anna", "age": 31, "city": "Paris"}
+        self.assertEqual(json.loads(self.ask("--json-schema", schema, prompt)), wanted)
+        self.assertEqual(json.loads(self.ask(prompt)), wanted)
+
+    def test_it_remembers_the_turn_before(self):
+        done = self.command("chat", "-m", "demo",
+                            stdin=b"My name is Anna.\nWhat is my name?\n")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("Your name is Anna.", done.stdout.decode())
+
+    def test_a_batch_keeps_its_order(self):
+        batch = self.write("batch.jsonl", "".join(
+            json.dumps({"id": word, "prompt": f"What is the opposite of {word}?"}) + "\n"
+            for word in ("hot", "big", "day")))
+        answers = [json.loads(line) for line in self.ask("--batch", batch).splitlines()]
+        self.assertEqual([(a["id"], a["text"]) for a in answers],
+                         [("hot", "The opposite of hot is cold."),
+                          ("big", "The opposite of big is small."),
+                          ("day", "The opposite of day is night.")])
+
+    def test_quantised_it_still_answers(self):
+        small = self.path("demo-int8")
+        done = self.command("quantize", "demo", small, "--scheme", "int8")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = self.command("run", "-m", small, "What is the capital of Italy?")
+        self.assertEqual(done.stdout.decode(), "The capital of Italy is Rome.\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
