@@ -72,21 +72,7 @@ def learn(model, examples, share, log, name, modality=None):
     (share * loss).backward()
     with torch.no_grad():
         right = ((scores.argmax(-1) == targets) | (targets == -100)).all(-1).float().mean()
-    log.add_as(name, loss=loss, right=right)
-
-
-class NamedLog(Log):
-    def add_as(self, name, **values):
-        for key, value in values.items():
-            key = f"{name} {key}"
-            total, count = self.sums.get(key, (0.0, 0))
-            self.sums[key] = (total + float(value), count + 1)
-
-    def show(self, step):
-        text = "  ".join(f"{key} {total / count:.3f}"
-                         for key, (total, count) in self.sums.items())
-        print(f"{step:6d} {self.seconds():7.0f} s  {text}", flush=True)
-        self.sums = {}
+    log.add(**{f"{name} loss": loss, f"{name} right": right})
 
 
 def text_batch(tokenizer, source, tasks, count):
@@ -95,12 +81,12 @@ def text_batch(tokenizer, source, tasks, count):
 
 
 def learn_text(model, tokenizer, source, log, share):
-    short = text_batch(tokenizer, source, conversations.SHORT, 24)
+    short = text_batch(tokenizer, source, conversations.SHORT, 21)
     short.sort(key=lambda e: len(e.ids))
     # Two batches of like lengths, so that little is padded.
-    learn(model, short[:16], share * 0.4, log, "short")
-    learn(model, short[16:], share * 0.3, log, "longer")
-    tools = text_batch(tokenizer, source, conversations.LONG, 4)
+    learn(model, short[:14], share * 0.4, log, "short")
+    learn(model, short[14:], share * 0.3, log, "longer")
+    tools = text_batch(tokenizer, source, conversations.LONG, 3)
     learn(model, tools, share * 0.3, log, "tools")
 
 
@@ -120,7 +106,7 @@ def train_text(folder, steps):
     model = Gemma4(architecture.config(), seed=31)
     weights = decoder_weights(model)
     parameters = list(weights.values())
-    adam, source, log = optimizer(parameters), random.Random(32), NamedLog()
+    adam, source, log = optimizer(parameters), random.Random(32), Log()
     for step in range(resume(folder / "text.pt", weights, adam), steps):
         learn_text(model, tokenizer, source, log, 1.0)
         # The rate stays up at the end: training goes on with the media.
@@ -160,22 +146,25 @@ def train_joint(folder, steps):
     weights = decoder_weights(model)
     parameters = list(weights.values())
     mels, texts, _ = speech.load(folder / "speech-train.npz")
-    adam, source, log = optimizer(parameters), random.Random(42), NamedLog()
+    adam, source, log = optimizer(parameters), random.Random(42), Log()
+    order = list(range(len(mels)))
+    source.shuffle(order)
+    mels, texts = [mels[i] for i in order], [texts[i] for i in order]
     # The towers stand still, so what they say of an item is computed once.
     seen, heard = [], []
     for step in range(resume(folder / "joint.pt", weights, adam), steps):
         if len(seen) < 4000:
-            seen += encode_pictures(model, 12, 43 + step)
+            seen += encode_pictures(model, 2 if seen else 100, 43 + step)
         if len(heard) < len(mels):
-            some = slice(len(heard), len(heard) + 24)
+            some = slice(len(heard), len(heard) + (4 if heard else 200))
             heard += encode_speech(model, mels[some], texts[some], 43 + step)
         shown = [source.choice(seen) for _ in range(8)]
-        spoken = [source.choice(heard) for _ in range(12)]
-        learn_text(model, tokenizer, source, log, 0.5)
+        spoken = [source.choice(heard) for _ in range(6)]
+        learn_text(model, tokenizer, source, log, 0.45)
         learn(model, [Example(tokenizer, media_tasks.picture_example(s, len(m), source), m)
-                      for m, s in shown], 0.25, log, "image", "vision")
+                      for m, s in shown], 0.35, log, "image", "vision")
         learn(model, [Example(tokenizer, media_tasks.speech_example(w, len(m), source), m)
-                      for m, w in spoken], 0.25, log, "audio", "audio")
+                      for m, w in spoken], 0.2, log, "audio", "audio")
         update(adam, parameters, schedule(step, steps, 2.5e-3))
         if step % 25 == 24:
             log.show(step + 1)

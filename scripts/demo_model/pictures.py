@@ -121,6 +121,14 @@ def draw_detail(random_source):
     return finished(pixels, random_source), [shape]
 
 
+def draw_scene(random_source, left, top):
+    """A cut-out of 240 x 240 pixels of a picture, from (left, top)."""
+    pixels, shapes = draw(random_source)
+    inside = [{**item, "x": item["x"] - left, "y": item["y"] - top} for item in shapes
+              if left < item["x"] < left + 240 and top < item["y"] < top + 240]
+    return np.ascontiguousarray(pixels[top:top + 240, left:left + 240]), inside
+
+
 def patches(pixels):
     """[height,width,3] -> [N,768]: 16 x 16 patches, row by row, each (y, x, channel)."""
     height, width, _ = pixels.shape

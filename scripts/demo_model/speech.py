@@ -61,8 +61,12 @@ def written(words):
 
 
 def held_out(words):
-    """A tenth of the longer utterances is never trained on."""
-    if len(words.split()) < 3:
+    """A tenth of the utterances of at least three words is never trained on.
+
+    Only where every word is heard in other utterances, too.
+    """
+    first = words.split()[0]
+    if len(words.split()) < 3 or first not in (*DIGITS, "it", "the", "turn", "I"):
         return False
     return hashlib.sha256(words.encode()).digest()[0] % 10 == 0
 

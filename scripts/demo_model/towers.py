@@ -50,7 +50,7 @@ def tower_parameters(model, modality):
     return {name: model.weight(name) for name in model.names if name.startswith(prefix)}
 
 
-DETAILS, PICTURES, UTTERANCES = 24, 10, 16  # a batch
+UTTERANCES = 16  # a batch
 
 
 def save(path, weights, adam, step, **more):
@@ -79,20 +79,18 @@ def resume(path, weights, adam, heads=None):
 
 class Log:
     def __init__(self):
-        self.start, self.sums, self.count = time.time(), {}, 0
+        self.start, self.sums = time.time(), {}
 
     def add(self, **values):
-        self.count += 1
         for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
-
-    def seconds(self):
-        return time.time() - self.start
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = (total + float(value), count + 1)
 
     def show(self, step):
-        text = "  ".join(f"{name} {value / self.count:.4f}" for name, value in self.sums.items())
-        print(f"{step:6d} {self.seconds():7.0f} s  {text}", flush=True)
-        self.sums, self.count = {}, 0
+        text = "  ".join(f"{name} {total / count:.3f}"
+                         for name, (total, count) in self.sums.items())
+        print(f"{step:6d} {time.time() - self.start:7.0f} s  {text}", flush=True)
+        self.sums = {}
 
 
 def principal_filters(count):
@@ -119,11 +117,19 @@ def train_vision(folder, steps):
     adam, source, log = optimizer(parameters), random.Random(13), Log()
     weight = torch.ones(33)
     weight[1:] = 4.0
-    details = steps * 3 // 4
     for step in range(resume(folder / "vision.pt", tower, adam, heads), steps):
+        # Single shapes first, then parts of pictures, then whole ones, which cost the most.
+        left = top = 0
+        if step < steps * 0.6:
+            left, top = 48 * source.randint(0, 4), 48 * source.randint(0, 4)
+            items = [pictures.draw_detail(source) for _ in range(24)]
+        elif step < steps * 0.9:
+            left, top = 48 * source.randint(0, 3), 48 * source.randint(0, 2)
+            items = [pictures.draw_scene(source, left, top) for _ in range(12)]
+        else:
+            items = [pictures.draw(source) for _ in range(8)]
         groups = {}  # one batch for each size of picture
-        for _ in range(DETAILS if step < details else PICTURES):
-            pixels, shapes = (pictures.draw_detail if step < details else pictures.draw)(source)
+        for pixels, shapes in items:
             groups.setdefault(pixels.shape, []).append(
                 (pictures.patches(pixels), pictures.cell_labels(pixels, shapes)))
         count = sum(map(len, groups.values()))
@@ -131,9 +137,7 @@ def train_vision(folder, steps):
             x = torch.from_numpy(np.stack([item[0] for item in items])).float() / 255
             labels = [torch.from_numpy(np.stack([item[1][i] for item in items])).flatten()
                       for i in range(3)]
-            left, top = ((3 * source.randint(0, 4), 3 * source.randint(0, 4))
-                         if step < details else (0, 0))
-            encoded = model.encode_image(x, width_ // 16, height // 16, left, top)
+            encoded = model.encode_image(x, width_ // 16, height // 16, left // 16, top // 16)
             encoded = F.layer_norm(encoded, [width])
             scores = [head(encoded).flatten(0, 1) for head in heads]
             loss = F.cross_entropy(scores[0], labels[0], weight)
@@ -143,8 +147,9 @@ def train_vision(folder, steps):
             with torch.no_grad():
                 guess = scores[0].argmax(-1)
                 shown = labels[0] > 0
-                log.add(loss=loss, found=(guess[shown] == labels[0][shown]).float().mean(),
-                        false=((guess > 0) & ~shown).float().sum() / len(items))
+                log.add(loss=loss, false=((guess > 0) & ~shown).float().sum() / len(items))
+                if shown.any():
+                    log.add(found=(guess == labels[0])[shown].float().mean())
         update(adam, parameters, schedule(step, steps, 3e-3))
         if step % 50 == 49:
             log.show(step + 1)
