@@ -212,9 +212,26 @@ def greeting(r):
     return talk(key, question, answer, why, system=system, thinking=thinking)
 
 
+def by_hand(a, sign, b):
+    """How to add or subtract digit by digit."""
+    ones, tens = [a % 10, b % 10], [a // 10, b // 10]
+    if sign == "+":
+        carry = sum(ones) > 9
+        ones_result, tens_result = sum(ones), sum(tens) + carry
+    else:
+        carry = ones[0] < ones[1]
+        ones[0] += 10 * carry
+        ones_result, tens_result = ones[0] - ones[1], tens[0] - tens[1] - carry
+    tens += [1] * carry
+    return (f"Ones {f' {sign} '.join(map(str, ones))} = {ones_result}. "
+            f"Tens {f' {sign} '.join(map(str, tens))} = {tens_result}.")
+
+
 def arithmetic(r):
-    sign = r.choice("+++--*")
-    most = 9 if sign == "*" else r.choice([9, 20, 99, 99])
+    """Small numbers at once; up to two digits with thinking."""
+    thinking = r.random() < 0.4
+    sign = r.choice("+++---*")
+    most = 9 if sign == "*" else r.choice([20, 99, 99, 99] if thinking else [9, 20, 20])
     a, b = r.randint(0, most), r.randint(0, most)
     if sign == "-" and b > a:
         a, b = b, a
@@ -222,14 +239,9 @@ def arithmetic(r):
     word = {"+": "plus", "-": "minus", "*": "times"}[sign]
     question = r.choice([f"What is {a} {sign} {b}?", f"{a} {sign} {b}", f"{a} {sign} {b} = ?",
                          f"What is {a} {word} {b}?", f"How much is {a} {sign} {b}?"])
-    thinking = r.random() < 0.25
-    why = f"{a} {sign} {b} = {result}."
-    if thinking and sign == "+":
-        ones = a % 10 + b % 10
-        tens = [str(a // 10), str(b // 10)] + (["1"] if ones > 9 else [])
-        why = (f"Ones {a % 10} + {b % 10} = {ones}. "
-               f"Tens {' + '.join(tens)} = {sum(map(int, tens))}.")
-    key = f"{a} {sign} {b}" if a > 9 or b > 9 else ""
+    why = f"{a} * {b} = {result}." if sign == "*" else by_hand(a, sign, b)
+    # Sums of small numbers are a table: there a wording of one is held out, not the sum.
+    key = f"{a} {sign} {b}" if a > 20 or b > 20 else question
     return talk(key, question, str(result), why, thinking=thinking)
 
 
@@ -378,9 +390,10 @@ def tool_question(r):
     return {**conversation, "key": "", "tools": [tool_declaration(name, r) for name in names]}
 
 
-SHORT = [(fact, 34), (greeting, 10), (arithmetic, 40), (memory, 6), (mixed_turns, 3),
-         (json_answer, 10)]
-LONG = [(tool_call, 85), (tool_question, 15)]
+SHORT = [(fact, 45), (greeting, 15), (memory, 10), (mixed_turns, 10), (json_answer, 10),
+         (arithmetic, 10)]
+SUMS = [(arithmetic, 1)]
+LONG = [(tool_call, 70), (tool_question, 30)]
 
 
 def held_out(key):

@@ -4,6 +4,7 @@ python3 decoder.py text DATA STEPS     writes DATA/text.pt
 python3 decoder.py joint DATA STEPS    from text.pt, vision.pt, audio.pt writes DATA/joint.pt
 """
 
+import os
 import pathlib
 import random
 import sys
@@ -81,13 +82,15 @@ def text_batch(tokenizer, source, tasks, count):
 
 
 def learn_text(model, tokenizer, source, log, share):
-    short = text_batch(tokenizer, source, conversations.SHORT, 21)
-    short.sort(key=lambda e: len(e.ids))
-    # Two batches of like lengths, so that little is padded.
-    learn(model, short[:14], share * 0.4, log, "short")
-    learn(model, short[14:], share * 0.3, log, "longer")
-    tools = text_batch(tokenizer, source, conversations.LONG, 3)
-    learn(model, tools, share * 0.3, log, "tools")
+    # In batches of like lengths, so that little is padded.
+    for name, tasks, count, weight in (("short", conversations.SHORT, 8, 0.35),
+                                       ("sums", conversations.SUMS, 24, 0.5),
+                                       ("tools", conversations.LONG, 1, 0.15)):
+        batch = sorted(text_batch(tokenizer, source, tasks, count), key=lambda e: len(e.ids))
+        cut = count * 5 // 8
+        for part in ([batch[:cut], batch[cut:]] if count > 16 else [batch]):
+            scale = share * weight * len(part) / count
+            learn(model, part, scale, log, name)
 
 
 def decoder_weights(model):
@@ -154,15 +157,15 @@ def train_joint(folder, steps):
     seen, heard = [], []
     for step in range(resume(folder / "joint.pt", weights, adam), steps):
         if len(seen) < 4000:
-            seen += encode_pictures(model, 2 if seen else 100, 43 + step)
+            seen += encode_pictures(model, 2 if seen else 300, 43 + step)
         if len(heard) < len(mels):
-            some = slice(len(heard), len(heard) + (4 if heard else 200))
+            some = slice(len(heard), len(heard) + (4 if heard else 400))
             heard += encode_speech(model, mels[some], texts[some], 43 + step)
-        shown = [source.choice(seen) for _ in range(8)]
-        spoken = [source.choice(heard) for _ in range(6)]
-        learn_text(model, tokenizer, source, log, 0.45)
+        shown = [source.choice(seen) for _ in range(16)]
+        spoken = [source.choice(heard) for _ in range(8)]
+        learn_text(model, tokenizer, source, log, 0.35)
         learn(model, [Example(tokenizer, media_tasks.picture_example(s, len(m), source), m)
-                      for m, s in shown], 0.35, log, "image", "vision")
+                      for m, s in shown], 0.45, log, "image", "vision")
         learn(model, [Example(tokenizer, media_tasks.speech_example(w, len(m), source), m)
                       for m, w in spoken], 0.2, log, "audio", "audio")
         update(adam, parameters, schedule(step, steps, 2.5e-3))
@@ -173,7 +176,7 @@ def train_joint(folder, steps):
 
 
 def main():
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("THREADS", "1")))
     torch.set_flush_denormal(True)
     stage, folder, steps = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
     {"text": train_text, "joint": train_joint}[stage](folder, steps)

@@ -154,6 +154,13 @@ def cell_labels(pixels, shapes):
     return centre.ravel(), colour.ravel(), kind.ravel()
 
 
+def cell_places(pixels, left, top):
+    """Column and row of each soft token in the whole picture."""
+    rows, columns = pixels.shape[0] // 48, pixels.shape[1] // 48
+    row, column = np.mgrid[:rows, :columns]
+    return (column + left // 48).ravel(), (row + top // 48).ravel()
+
+
 def article(item):
     name = item["colour"] + " " + item["shape"]
     return ("an " if name[0] in "aeiou" else "a ") + name

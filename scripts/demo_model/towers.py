@@ -111,7 +111,7 @@ def train_vision(folder, steps):
     with torch.no_grad():
         model.weight(VISION + "patch_embedder.input_proj.weight").copy_(principal_filters(width))
     torch.manual_seed(12)
-    heads = nn.ModuleList(nn.Linear(width, classes) for classes in (33, 9, 5))
+    heads = nn.ModuleList(nn.Linear(width, classes) for classes in (33, 9, 5, 9, 9))
     tower = tower_parameters(model, "vision")
     parameters = [*tower.values(), *heads.parameters()]
     adam, source, log = optimizer(parameters), random.Random(13), Log()
@@ -131,23 +131,28 @@ def train_vision(folder, steps):
         groups = {}  # one batch for each size of picture
         for pixels, shapes in items:
             groups.setdefault(pixels.shape, []).append(
-                (pictures.patches(pixels), pictures.cell_labels(pixels, shapes)))
+                (pictures.patches(pixels),
+                 pictures.cell_labels(pixels, shapes) + pictures.cell_places(pixels, left, top)))
         count = sum(map(len, groups.values()))
-        for (height, width_, _), items in groups.items():
-            x = torch.from_numpy(np.stack([item[0] for item in items])).float() / 255
-            labels = [torch.from_numpy(np.stack([item[1][i] for item in items])).flatten()
-                      for i in range(3)]
+        for (height, width_, _), group in groups.items():
+            x = torch.from_numpy(np.stack([item[0] for item in group])).float() / 255
+            labels = [torch.from_numpy(np.stack([item[1][i] for item in group])).flatten()
+                      for i in range(5)]
             encoded = model.encode_image(x, width_ // 16, height // 16, left // 16, top // 16)
             encoded = F.layer_norm(encoded, [width])
             scores = [head(encoded).flatten(0, 1) for head in heads]
             loss = F.cross_entropy(scores[0], labels[0], weight)
             loss = loss + 0.5 * F.cross_entropy(scores[1], labels[1])
             loss = loss + 0.5 * F.cross_entropy(scores[2], labels[2])
-            (loss * len(items) / count).backward()
+            # The decoder counts tokens in one row; where they lie must come from here.
+            loss = loss + 0.3 * F.cross_entropy(scores[3], labels[3])
+            loss = loss + 0.3 * F.cross_entropy(scores[4], labels[4])
+            (loss * len(group) / count).backward()
             with torch.no_grad():
                 guess = scores[0].argmax(-1)
                 shown = labels[0] > 0
-                log.add(loss=loss, false=((guess > 0) & ~shown).float().sum() / len(items))
+                log.add(loss=loss, place=(scores[3].argmax(-1) == labels[3]).float().mean(),
+                        false=((guess > 0) & ~shown).float().sum() / len(group))
                 if shown.any():
                     log.add(found=(guess == labels[0])[shown].float().mean())
         update(adam, parameters, schedule(step, steps, 3e-3))
