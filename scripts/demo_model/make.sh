@@ -34,11 +34,11 @@ stage() {  # stage FILE COMMAND...: runs the command unless WORK has FILE from a
 stage model check_model.py
 stage tokenizer tokenizer.py "$work/tokenizer.json"
 stage speech speech.py "$work"
-stage vision towers.py vision "$work" "${VISION_STEPS:-1400}" &
+stage vision towers.py vision "$work" "${VISION_STEPS:-3000}" &
 stage text decoder.py text "$work" "${TEXT_STEPS:-1500}" &
-stage audio towers.py audio "$work" "${AUDIO_STEPS:-4500}"
+stage audio towers.py audio "$work" "${AUDIO_STEPS:-4000}"
 wait
-stage joint decoder.py joint "$work" "${JOINT_STEPS:-3000}"
+stage joint decoder.py joint "$work" "${JOINT_STEPS:-5000}"
 
 for name in tokenizer speech vision text audio joint; do
   [ -e "$work/$name.done" ] || { echo "make.sh: stage $name failed" >&2; exit 1; }
