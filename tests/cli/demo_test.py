@@ -75,10 +75,10 @@ class Demo(CliTest):
         self.assertEqual(self.ask("-s", "You are Emma.", "Who are you?"), "I am Emma.\n")
 
     def test_it_thinks_only_when_asked_to(self):
-        answer = self.ask_json("--think", "What is 25 + 17?")
+        answer = self.ask_json("--think", "What is 34 + 25?")
         self.assertEqual((answer["text"], answer["reasoning"].strip()),
-                         ("42", "Ones 5 + 7 = 12. Tens 2 + 1 + 1 = 4."))
-        self.assertIsNone(self.ask_json("What is 25 + 17?")["reasoning"])
+                         ("59", "Ones 4 + 5 = 9. Tens 3 + 2 = 5."))
+        self.assertIsNone(self.ask_json("What is 34 + 25?")["reasoning"])
 
     def test_it_calls_the_tool_that_fits(self):
         tools = self.write("tools.json", json.dumps([WEATHER, TIMER]))
