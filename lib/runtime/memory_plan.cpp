@@ -7,6 +7,7 @@
 #include "lib/io/checkpoint.h"
 #include "lib/model/text_decoder.h"
 #include "lib/runtime/batch_runner.h"
+#include "lib/runtime/device_choice.h"
 #include "lib/runtime/engine.h"
 #include "lib/runtime/kv_cache.h"
 #include "lib/runtime/model_work.h"
@@ -41,6 +42,11 @@ std::string gib(uint64_t bytes) {
 }  // namespace
 
 MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
+  if (const std::string device = choose_device(options); device.starts_with("cuda")) {
+    MemoryPlan plan = gpu_memory_plan(options);
+    plan.available = free_gpu_memory(device);
+    return plan;
+  }
   const ModelConfig config = read_model_shape(options);
   const int64_t limit = config.text.max_position_embeddings;
   const int64_t context = options.context > 0 ? std::min(options.context, limit) : limit;
