@@ -41,6 +41,7 @@ _gemma4() {
     'run --frequency-penalty' | \
     'run --seed' | \
     'run --stop' | \
+    'run --tensor-parallel' | \
     'run -t' | \
     'run --threads' | \
     'run -c' | \
@@ -57,6 +58,7 @@ _gemma4() {
     'chat --frequency-penalty' | \
     'chat --seed' | \
     'chat --stop' | \
+    'chat --tensor-parallel' | \
     'chat -t' | \
     'chat --threads' | \
     'chat -c' | \
@@ -78,6 +80,7 @@ _gemma4() {
     'bench --warmup' | \
     'bench --reps' | \
     'bench --max-regress' | \
+    'bench --tensor-parallel' | \
     'bench -t' | \
     'bench --threads' | \
     'bench -c' | \
@@ -163,11 +166,11 @@ _gemma4() {
   if [[ $_gemma4_word == -* ]]; then
     case $command in
       '') _gemma4_words -W '-h --help -V --version' ;;
-      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
-      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
+      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
+      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
       'quantize') _gemma4_words -W '-h --help --scheme --group-size --rule --keep --lm-head --dry-run --no-dry-run --json --no-json -t --threads --force --no-force -q --quiet --no-quiet' ;;
       'pull') _gemma4_words -W '-h --help --include --revision --token-file --jobs --endpoint --dry-run --no-dry-run --json --no-json -q --quiet --no-quiet' ;;
-      'bench') _gemma4_words -W '-h --help --workload --input-len --output-len --batch --depth --dummy --warmup --reps --ops --no-ops --load --no-load --env --no-env --anyway --no-anyway --format --baseline --max-regress -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -m --model --device -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
+      'bench') _gemma4_words -W '-h --help --workload --input-len --output-len --batch --depth --dummy --warmup --reps --ops --no-ops --load --no-load --env --no-env --anyway --no-anyway --format --baseline --max-regress -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
     esac
   elif [[ -z $command ]]; then
     _gemma4_words -W 'run chat quantize pull bench'
