@@ -20,12 +20,16 @@ _gemma4() {
   fi
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-      run | chat | quantize | pull | bench) command=${COMP_WORDS[i]}; break ;;
+      run | chat | transcribe | describe-image | quantize | pull | bench) command=${COMP_WORDS[i]}; break ;;
     esac
   done
   case "$command $flag" in
     'run -p' | \
     'run --prompt' | \
+    'run --max-pixels' | \
+    'run --video-frames' | \
+    'run --video-fps' | \
+    'run --max-duration' | \
     'run --logprobs' | \
     'run --prompt-logprobs' | \
     'run --regex' | \
@@ -46,6 +50,11 @@ _gemma4() {
     'run --threads' | \
     'run -c' | \
     'run --context' | \
+    'run --model-option' | \
+    'chat --max-pixels' | \
+    'chat --video-frames' | \
+    'chat --video-fps' | \
+    'chat --max-duration' | \
     'chat -n' | \
     'chat --max-tokens' | \
     'chat --temperature' | \
@@ -63,8 +72,56 @@ _gemma4() {
     'chat --threads' | \
     'chat -c' | \
     'chat --context' | \
+    'chat --model-option' | \
+    'transcribe --offset' | \
+    'transcribe --duration' | \
+    'transcribe --segment' | \
+    'transcribe --overlap' | \
+    'transcribe --max-duration' | \
+    'transcribe --pcm' | \
+    'transcribe --translate' | \
+    'transcribe --prompt' | \
+    'transcribe -n' | \
+    'transcribe --max-tokens' | \
+    'transcribe --temperature' | \
+    'transcribe --temp' | \
+    'transcribe --top-k' | \
+    'transcribe --top-p' | \
+    'transcribe --min-p' | \
+    'transcribe --repetition-penalty' | \
+    'transcribe --presence-penalty' | \
+    'transcribe --frequency-penalty' | \
+    'transcribe --seed' | \
+    'transcribe --stop' | \
+    'transcribe -t' | \
+    'transcribe --threads' | \
+    'transcribe -c' | \
+    'transcribe --context' | \
+    'transcribe --model-option' | \
+    'describe-image -p' | \
+    'describe-image --prompt' | \
+    'describe-image --max-pixels' | \
+    'describe-image -n' | \
+    'describe-image --max-tokens' | \
+    'describe-image --temperature' | \
+    'describe-image --temp' | \
+    'describe-image --top-k' | \
+    'describe-image --top-p' | \
+    'describe-image --min-p' | \
+    'describe-image --repetition-penalty' | \
+    'describe-image --presence-penalty' | \
+    'describe-image --frequency-penalty' | \
+    'describe-image --seed' | \
+    'describe-image --stop' | \
+    'describe-image -t' | \
+    'describe-image --threads' | \
+    'describe-image -c' | \
+    'describe-image --context' | \
+    'describe-image --model-option' | \
     'quantize --group-size' | \
     'quantize --keep' | \
+    'quantize --verify' | \
+    'quantize --max-kl' | \
     'quantize -t' | \
     'quantize --threads' | \
     'pull --include' | \
@@ -84,13 +141,29 @@ _gemma4() {
     'bench -t' | \
     'bench --threads' | \
     'bench -c' | \
-    'bench --context')
+    'bench --context' | \
+    'bench --model-option')
       :
+      return ;;
+    'transcribe --files-from')
+      _gemma4_paths -W '-' -f
+      return ;;
+    'run --draft' | \
+    'chat --draft' | \
+    'transcribe --draft' | \
+    'describe-image --draft' | \
+    'bench --draft')
+      _gemma4_paths -W 'off auto ngram' -d
       return ;;
     'run -m' | \
     'run --model' | \
     'chat -m' | \
     'chat --model' | \
+    'transcribe --out-dir' | \
+    'transcribe -m' | \
+    'transcribe --model' | \
+    'describe-image -m' | \
+    'describe-image --model' | \
     'bench -m' | \
     'bench --model')
       _gemma4_paths -d
@@ -104,6 +177,9 @@ _gemma4() {
     'run --chat-template' | \
     'run --tokens' | \
     'run --batch' | \
+    'run --image' | \
+    'run --audio' | \
+    'run --video' | \
     'run -o' | \
     'run --output' | \
     'run --json-schema' | \
@@ -112,21 +188,38 @@ _gemma4() {
     'chat --system' | \
     'chat --load' | \
     'chat --save' | \
+    'chat --image' | \
+    'chat --audio' | \
+    'chat --video' | \
     'chat -o' | \
     'chat --output' | \
+    'transcribe -o' | \
+    'transcribe --output' | \
+    'describe-image --files-from' | \
+    'describe-image -o' | \
+    'describe-image --output' | \
     'pull --token-file' | \
     'bench --baseline' | \
     'bench -o' | \
     'bench --output')
       _gemma4_paths -f
       return ;;
+    'run --image-tokens' | \
+    'chat --image-tokens' | \
+    'describe-image --image-tokens')
+      _gemma4_words -W '70 140 280 560 1120 auto' 
+      return ;;
     'run --color' | \
     'chat --color' | \
+    'transcribe --color' | \
+    'describe-image --color' | \
     'bench --color')
       _gemma4_words -W 'auto always never' 
       return ;;
     'run --device' | \
     'chat --device' | \
+    'transcribe --device' | \
+    'describe-image --device' | \
     'bench --device')
       _gemma4_words -W 'auto cpu reference' 
       return ;;
@@ -136,19 +229,41 @@ _gemma4() {
     'run --tool-choice')
       _gemma4_words -W 'auto none' 
       return ;;
+    'run --draft-tokens' | \
+    'chat --draft-tokens' | \
+    'transcribe --language' | \
+    'transcribe --draft-tokens' | \
+    'describe-image --draft-tokens' | \
+    'bench --draft-tokens')
+      _gemma4_words -W 'auto' 
+      return ;;
     'run --kv-cache-dtype' | \
     'chat --kv-cache-dtype' | \
+    'transcribe --kv-cache-dtype' | \
+    'describe-image --kv-cache-dtype' | \
     'bench --kv-cache-dtype')
       _gemma4_words -W 'bf16 int8 fp8 f32' 
+      return ;;
+    'describe-image --task')
+      _gemma4_words -W 'describe ocr table alt-text tags' 
       return ;;
     'run --thinking' | \
     'chat --thinking')
       _gemma4_words -W 'hide show stderr' 
       return ;;
+    'run --detail' | \
+    'chat --detail' | \
+    'describe-image --detail')
+      _gemma4_words -W 'low medium high max' 
+      return ;;
     'run --weights' | \
     'run --lm-head' | \
     'chat --weights' | \
     'chat --lm-head' | \
+    'transcribe --weights' | \
+    'transcribe --lm-head' | \
+    'describe-image --weights' | \
+    'describe-image --lm-head' | \
     'bench --weights' | \
     'bench --lm-head')
       _gemma4_words -W 'stored bf16 int8 int4' 
@@ -159,6 +274,12 @@ _gemma4() {
     'bench --format')
       _gemma4_words -W 'table json jsonl csv markdown vllm' 
       return ;;
+    'describe-image --format')
+      _gemma4_words -W 'text json jsonl markdown' 
+      return ;;
+    'transcribe --format')
+      _gemma4_words -W 'text srt vtt json jsonl' 
+      return ;;
     'quantize --scheme')
       _gemma4_words -W 'w4a16 int8' 
       return ;;
@@ -166,14 +287,16 @@ _gemma4() {
   if [[ $_gemma4_word == -* ]]; then
     case $command in
       '') _gemma4_words -W '-h --help -V --version' ;;
-      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
-      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
-      'quantize') _gemma4_words -W '-h --help --scheme --group-size --rule --keep --lm-head --dry-run --no-dry-run --json --no-json -t --threads --force --no-force -q --quiet --no-quiet' ;;
+      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl --show-denoising --no-show-denoising -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --show-denoising --no-show-denoising --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'transcribe') _gemma4_words -W '-h --help --files-from --offset --duration --segment --overlap --max-duration --pcm --language --translate --prompt --format --json --no-json --jsonl --no-jsonl --out-dir -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'describe-image') _gemma4_words -W '-h --help -p --prompt --task --together --no-together --show --no-show --files-from --image-tokens --detail --max-pixels -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --format --json --no-json --jsonl --no-jsonl -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'quantize') _gemma4_words -W '-h --help --scheme --group-size --rule --keep --lm-head --verify --max-kl --dry-run --no-dry-run --json --no-json -t --threads --force --no-force -q --quiet --no-quiet' ;;
       'pull') _gemma4_words -W '-h --help --include --revision --token-file --jobs --endpoint --dry-run --no-dry-run --json --no-json -q --quiet --no-quiet' ;;
-      'bench') _gemma4_words -W '-h --help --workload --input-len --output-len --batch --depth --dummy --warmup --reps --ops --no-ops --load --no-load --env --no-env --anyway --no-anyway --format --baseline --max-regress -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --kv-cache-dtype --exact-activations --no-exact-activations --plan --no-plan' ;;
+      'bench') _gemma4_words -W '-h --help --workload --input-len --output-len --batch --depth --dummy --warmup --reps --ops --no-ops --load --no-load --env --no-env --anyway --no-anyway --format --baseline --max-regress -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
     esac
   elif [[ -z $command ]]; then
-    _gemma4_words -W 'run chat quantize pull bench'
+    _gemma4_words -W 'run chat transcribe describe-image quantize pull bench'
   else
     _gemma4_paths -f
   fi

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernels/canvas.h"
 #include "kernels/matrix.h"
 #include "kernels/sampling.h"
 #include "kernels/step.h"
@@ -166,6 +167,19 @@ class Ops {
 
   /// One id a row of logits [rows, vocab], written to host memory. The logits stay as they are.
   virtual void sample(Matrix logits, std::span<const SampleRow> rows, int32_t* tokens) = 0;
+
+  // --- the diffusion canvas (spec mtp-diffusion.md, B5 and B8) -----------------------------------
+
+  /// Judges rows of logits [rows, vocab], in place: they become p = softmax(logits / temperature).
+  /// Draws follow the cumulated p in the order of ids. `choices` [rows] is host memory. Throws
+  /// Error(kInternal) for logits that are not finite: all-NaN logits would look like a settled
+  /// canvas.
+  virtual void judge_canvas(Matrix logits, std::span<const CanvasRow> rows,
+                            CanvasChoice* choices) = 0;
+
+  /// out[r] = scale * sum_v p[r, v] table[v]; p is float32 [rows, table.rows], each row a
+  /// distribution. Probabilities too small to show in a float32 sum may be left out.
+  virtual void embed_mixture(Matrix p, const Weight& table, float scale, Matrix out) = 0;
 
   // --- the vision and audio towers (spec vision-audio-video.md); matrices are float32
   // --------------

@@ -24,18 +24,28 @@ Json calls_json(const std::vector<ToolCall>& calls) {
 Json usage_json(const GenerationResult& result) {
   return {{"prompt_tokens", result.prompt_tokens},
           {"cached_tokens", result.cached_tokens},
-          {"media_tokens", 0},
+          {"media_tokens", result.media_tokens},
           {"completion_tokens", result.completion_tokens},
           {"reasoning_tokens", result.reasoning_tokens}};
 }
 
+// Share of the drafted tokens that became answer.
+Json acceptance(const DraftStats& drafts) {
+  const int64_t drafted = drafts.total_drafted();
+  if (drafted == 0) return nullptr;
+  return rounded(static_cast<double>(drafts.total_accepted()) / static_cast<double>(drafted));
+}
+
 Json timings_json(const AnswerContext& context, const GenerationResult& result) {
-  return {{"load_ms", rounded(context.load_ms)},
-          {"ttft_ms", result.completion_tokens > 0 ? Json(rounded(result.ttft_ms)) : Json()},
-          {"prompt_tokens_per_second",
-           tokens_per_second(result.prompt_tokens - result.cached_tokens, result.prefill_ms)},
-          {"tokens_per_second", tokens_per_second(result.completion_tokens - 1, result.decode_ms)},
-          {"draft_acceptance", nullptr}};
+  Json timings = {
+      {"load_ms", rounded(context.load_ms)},
+      {"ttft_ms", result.completion_tokens > 0 ? Json(rounded(result.ttft_ms)) : Json()},
+      {"prompt_tokens_per_second",
+       tokens_per_second(result.prompt_tokens - result.cached_tokens, result.prefill_ms)},
+      {"tokens_per_second", tokens_per_second(result.completion_tokens - 1, result.decode_ms)},
+      {"draft_acceptance", acceptance(result.drafts)}};
+  if (result.denoising_steps > 0) timings["denoising_steps"] = result.denoising_steps;
+  return timings;
 }
 
 Json scored_json(const AnswerContext& context, const ScoredToken& token) {

@@ -8,6 +8,7 @@
 #include "lib/base/error.h"
 #include "lib/base/log.h"
 #include "tools/answer_json.h"
+#include "tools/block_decoding.h"
 #include "tools/model_loading.h"
 #include "tools/progress.h"
 #include "tools/prompt.h"
@@ -34,7 +35,8 @@ class Batch {
         model_(model),
         options_(std::move(options)),
         standard_input_(standard_input),
-        output_(output) {}
+        output_(output),
+        loader_(model.media, flags.media.options()) {}
 
   int run();
 
@@ -44,7 +46,7 @@ class Batch {
   void fail(Entry& entry, const Error& error);
   GenerationRequest parse_request(const Json& line);
   void set_format(const Json& line, GenerationRequest& request);
-  Prompt parse_prompt(const Json& line) const;
+  Prompt parse_prompt(const Json& line);
   GenerationCallbacks callbacks(Progress& progress, const StopSignals& signals);
   void write_ready();
 
@@ -53,6 +55,7 @@ class Batch {
   EngineOptions options_;
   StandardInput& standard_input_;
   Output& output_;
+  MediaLoader loader_;
   AnswerContext context_;
   Json tools_ = Json::array();  // of --tools, for lines that bring none
   std::string system_;
@@ -103,7 +106,26 @@ const std::string& string_of(const Json& line, const char* key) {
   throw Error(ErrorKind::kInput, "not a text", key);
 }
 
-Prompt Batch::parse_prompt(const Json& line) const {
+// The files of a line: one name a kind, or a list of them.
+std::vector<MediaReference> files_of(const Json& line) {
+  std::vector<MediaReference> files;
+  for (const auto& [key, value] : line.items()) {
+    for (const MediaKind kind : {MediaKind::kImage, MediaKind::kAudio, MediaKind::kVideo}) {
+      if (key != media_kind_name(kind)) continue;
+      for (const Json& name : value.is_array() ? value : Json::array({value})) {
+        MediaReference file;
+        file.kind = kind;
+        file.place = key;
+        if (name.is_string()) file.value = name.get<std::string>();
+        if (file.value.empty()) throw Error(ErrorKind::kInput, "not a file's name", key);
+        files.push_back(std::move(file));
+      }
+    }
+  }
+  return files;
+}
+
+Prompt Batch::parse_prompt(const Json& line) {
   const int kinds = static_cast<int>(line.contains("prompt")) +
                     static_cast<int>(line.contains("messages")) +
                     static_cast<int>(line.contains("tokens"));
@@ -117,8 +139,11 @@ Prompt Batch::parse_prompt(const Json& line) const {
   if (line.contains("tools") && raw) {
     throw Error(ErrorKind::kInput, "tools go with the chat template only");
   }
+  const std::vector<MediaReference> files = files_of(line);
+  PromptMedia media{loader_, {}, flags_.media.video_audio};
+  if (!line.contains("prompt")) media.files = files;
   if (line.contains("tokens")) {
-    Prompt prompt = token_prompt(model_, token_ids_from_json(line["tokens"], "tokens"));
+    Prompt prompt = token_prompt(model_, token_ids_from_json(line["tokens"], "tokens"), &media);
     if (prompt.ids.empty()) throw Error(ErrorKind::kUsage, "the prompt is empty");
     return prompt;
   }
@@ -129,15 +154,16 @@ Prompt Batch::parse_prompt(const Json& line) const {
   if (line.contains("messages")) {
     if (raw) throw Error(ErrorKind::kInput, "messages need the chat template", "--raw");
     check_messages(line["messages"], "messages");
-    return chat_prompt(model_, line["messages"], tools, flags_.thinking.think);
+    return chat_prompt(model_, line["messages"], tools, flags_.thinking.think, &media);
   }
   const std::string& text = string_of(line, "prompt");
-  if (text.find_first_not_of(" \t\r\n") == text.npos) {
+  if (files.empty() && text.find_first_not_of(" \t\r\n") == text.npos) {
     throw Error(ErrorKind::kUsage, "the prompt is empty");
   }
-  if (raw) return raw_prompt(model_, text);
+  const Json content = content_with_media("", text, files);
+  if (raw) return raw_prompt(model_, content, &media);
   const std::string system = line.contains("system") ? string_of(line, "system") : system_;
-  return chat_prompt(model_, one_turn(system, text), tools, flags_.thinking.think);
+  return chat_prompt(model_, one_turn(system, content), tools, flags_.thinking.think, &media);
 }
 
 // The line's own schema, or the form that the flags ask for.
@@ -155,8 +181,9 @@ void Batch::set_format(const Json& line, GenerationRequest& request) {
 
 GenerationRequest Batch::parse_request(const Json& line) {
   for (const auto& [key, value] : line.items()) {
-    const auto known = {"id",    "prompt",     "messages",    "tokens", "system",
-                        "tools", "max_tokens", "temperature", "seed",   "json_schema"};
+    const auto known = {"id",          "prompt", "messages",   "tokens", "system",
+                        "tools",       "image",  "audio",      "video",  "max_tokens",
+                        "temperature", "seed",   "json_schema"};
     if (std::find(known.begin(), known.end(), key) == known.end()) {
       throw Error(ErrorKind::kInput, "unknown key in a request", key);
     }
@@ -186,6 +213,9 @@ GenerationRequest Batch::parse_request(const Json& line) {
     }
     request.sampling.temperature = value.get<float>();
   }
+  SamplingFlags sampling = flags_.sampling;
+  if (line.contains("temperature")) sampling.temperature = request.sampling.temperature;
+  check_block_decoding(model_.config, sampling, false, request.constraint != nullptr, false);
   if (line.contains("seed")) {
     if (!line["seed"].is_number_integer() || line["seed"] < 0) {
       throw Error(ErrorKind::kInput, "not a whole number from 0 on", "seed");
@@ -229,6 +259,7 @@ int Batch::run() {
   read_lines();
   int64_t positions = 1;
   for (const GenerationRequest& request : requests_) {
+    for (const MediaSpan& span : request.media) options_.media.include(*span.input);
     positions = std::max(positions, planned_positions(static_cast<int64_t>(request.prompt.size()),
                                                       request.max_tokens));
   }

@@ -50,8 +50,16 @@ void BenchCommand::choose_model() {
     options_.directory = find_model(flags_.model, false);
   } else {
     options_.dummy_preset = flags_.preset();
+    if (options_.cache_weights) {
+      throw Error(ErrorKind::kUsage, "--cache-weights is for checkpoints, not for --dummy");
+    }
   }
-  const int64_t limit = read_model_shape(options_).text.max_position_embeddings;
+  const ModelConfig config = read_model_shape(options_);
+  if (config.diffusion && !cells_.empty() && !flags_.model.plan) {
+    throw Error(ErrorKind::kUsage, "workloads time one token after another",
+                "a diffusion model writes whole blocks", "use --ops, --load or --plan");
+  }
+  const int64_t limit = config.text.max_position_embeddings;
   const int64_t context = options_.context > 0 ? std::min(options_.context, limit) : limit;
   for (const BenchCellSpec& cell : cells_) {
     if (cell.positions() > context) {

@@ -61,8 +61,8 @@ void BenchFlags::add_to(CLI::App& app) {
             "tokens that each sequence holds before its prompt\ncomes; default 0")
       ->group(group);
   add_value(app, "--dummy", dummy, "PRESET",
-            "random weights of the true shape instead of -m:\ne2b e4b 12b 26b-a4b 31b, or the path "
-            "of a config.json")
+            "random weights of the true shape instead of -m:\ne2b e4b 12b 26b-a4b 31b "
+            "diffusiongemma-26b-a4b,\nor the path of a config.json")
       ->group(group);
   add_value(app, "--warmup", warmup, "N", "runs that are not counted; default 1")
       ->transform(count_between(0, 1 << 20))
@@ -135,11 +135,12 @@ std::vector<BenchCellSpec> BenchFlags::cells() const {
 
 std::filesystem::path BenchFlags::preset() const {
   if (dummy.ends_with(".json")) return dummy;
-  for (const char* name : {"e2b", "e4b", "12b", "26b-a4b", "31b"}) {
+  for (const char* name : {"e2b", "e4b", "12b", "26b-a4b", "31b", "diffusiongemma-26b-a4b"}) {
     if (dummy == name) return share_file("models/" + dummy + ".json");
   }
   throw Error(ErrorKind::kUsage, "unknown preset", dummy,
-              "use e2b, e4b, 12b, 26b-a4b, 31b or the path of a config.json");
+              "use e2b, e4b, 12b, 26b-a4b, 31b, diffusiongemma-26b-a4b or the path of a "
+              "config.json");
 }
 
 std::string BenchFlags::model_name() const {

@@ -7,6 +7,8 @@
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "tools/block_decoding.h"
+#include "tools/canvas_view.h"
 #include "tools/chat_commands.h"
 #include "tools/chat_session.h"
 #include "tools/command_line.h"
@@ -26,6 +28,7 @@ lines end in \. Ctrl-C stops the answer, Ctrl-D ends the chat, /help lists the c
 Examples:
   gemma4 chat -m e4b
   gemma4 chat --think -s "You are a careful proofreader."
+  gemma4 chat --image plan.png          (or /image plan.png in the chat)
   gemma4 chat --load talk.jsonl --save talk.jsonl
   printf 'My name is Ada.\nWhat is my name?\n' | gemma4 chat -q
 
@@ -38,12 +41,14 @@ struct ChatFlags {
   ModelFlags model;
   SamplingFlags sampling;
   ThinkingFlags thinking;
+  MediaFlags media;
   OutputFlags output;
   std::string system;
   std::string load;
   std::string save;
   bool history = true;
   bool json = false;
+  bool show_denoising = false;
 
   void add_to(CLI::App& app);
 };
@@ -56,8 +61,12 @@ void ChatFlags::add_to(CLI::App& app) {
       ->group(group);
   add_switch(app, "--history", history, "keep what is typed in $XDG_STATE_HOME/gemma4/history")
       ->group(group);
+  media.add_to(app, true);
   thinking.add_to(app);
   output.add_to(app);
+  add_switch(app, "--show-denoising", show_denoising,
+             "diffusion models: show every block as it settles")
+      ->group("Output");
   add_switch(app, "--json", json, "with --plan: as JSON")->group("Output");
   sampling.add_to(app);
   model.add_to(app);
@@ -70,6 +79,7 @@ class ChatCommand : public Subcommand {
   int run() override;
 
  private:
+  MediaNeeds planned_media(const MediaSettings& model) const;
   std::unique_ptr<LineSource> open_lines() const;
   int talk(ChatState& state);
   void turn(ChatState& state, const InputMessage& message);
@@ -77,6 +87,18 @@ class ChatCommand : public Subcommand {
   ChatFlags flags_;
   StandardInput standard_input_;
 };
+
+// One picture and one clip at a time: which ones will come is not known yet.
+MediaNeeds ChatCommand::planned_media(const MediaSettings& model) const {
+  MediaNeeds needs;
+  const int budget = flags_.media.options().image_budget;
+  if (model.images) {
+    needs.image_tokens = std::max(budget > 0 ? budget : model.image_budget, model.video_budget);
+  }
+  if (model.audio) needs.audio_tokens = kMaxAudioTokens;
+  needs.total_tokens = std::max(needs.image_tokens, needs.audio_tokens);
+  return needs;
+}
 
 std::unique_ptr<LineSource> ChatCommand::open_lines() const {
   if (!is_terminal(0) || !is_terminal(2)) return std::make_unique<PipedLines>();
@@ -125,12 +147,19 @@ int ChatCommand::talk(ChatState& state) {
 
 int ChatCommand::run() {
   flags_.output.apply();
+  flags_.media.check(true);
   if (flags_.json && !flags_.model.plan) {
     throw Error(ErrorKind::kUsage, "--json goes with --plan only", {}, "see gemma4 chat --help");
+  }
+  if (flags_.show_denoising && (flags_.output.quiet || flags_.model.plan)) {
+    throw Error(ErrorKind::kUsage, "--show-denoising excludes --quiet and --plan", {},
+                "see gemma4 chat --help");
   }
   EngineOptions options = flags_.model.engine_options();
   options.directory = find_model(flags_.model, true);
   const PromptTools model = load_prompt_tools(options.directory);
+  check_block_decoding(model.config, flags_.sampling, flags_.show_denoising, false, false);
+  if (flags_.show_denoising) CanvasView(true, nullptr);  // refused before anything is loaded
   options.tokenizer = model.tokenizer.get();
   if (model.chat_template == nullptr) {
     throw Error(ErrorKind::kModel, "the checkpoint has no tokenizer or no chat template",
@@ -139,6 +168,7 @@ int ChatCommand::run() {
   log_info("chat template: " + model.chat_template_origin);
   Output output(flags_.output.output);
   const int64_t positions = options.context > 0 ? options.context : kPlannedContext;
+  options.media = planned_media(model.media);
   if (flags_.model.plan) {
     print_plan(plan_memory(options, positions), flags_.json, output);
     output.commit();
@@ -150,13 +180,19 @@ int ChatCommand::run() {
     conversation.set_system(text_or_file(flags_.system, standard_input_));
   }
   if (!flags_.save.empty()) conversation.save(flags_.save);  // a wrong path is told at once
+  flags_.media.claim_standard_input(standard_input_);
   const auto engine = load_engine(options, positions, !flags_.output.quiet);
-  ChatSession session(model, *engine, flags_.sampling, flags_.thinking, flags_.output, output);
+  ChatSession session(model, *engine, flags_.sampling, flags_.thinking, flags_.media, flags_.output,
+                      output, flags_.show_denoising);
   const auto lines = open_lines();
   if (lines->interactive() && !flags_.output.quiet) {
     fmt::print(stderr, "{}; /help lists the commands, Ctrl-D ends the chat\n", flags_.model.name());
   }
   ChatState state{conversation, session, *lines, standard_input_, flags_.save, flags_.output.stats};
+  for (const MediaReference& file : flags_.media.files()) {
+    session.attach(file);
+    state.files.push_back(file);
+  }
   std::optional<SurviveInterrupts> survive;
   if (lines->interactive()) survive.emplace();
   const int code = talk(state);

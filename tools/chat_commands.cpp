@@ -61,6 +61,7 @@ void leave(ChatState& state, const std::string&) { state.done = true; }
 void reset(ChatState& state, const std::string&) {
   state.conversation.reset();
   state.read_text.clear();
+  state.files.clear();
   save_if_asked(state);
   note("the conversation is empty again");
 }
@@ -76,18 +77,24 @@ void retry(ChatState& state, const std::string&) {
   answer_last(state);
 }
 
+// The words of a message whose content is a text or a list of parts.
+std::string words_of(const Json& content) {
+  if (!content.is_array()) return content.is_string() ? content.get<std::string>() : "";
+  std::string words;
+  for (const Json& part : content) {
+    if (!part.is_object() || !part.contains("text") || !part["text"].is_string()) continue;
+    words += (words.empty() ? "" : "\n") + part["text"].get<std::string>();
+  }
+  return words;
+}
+
 // The old message stays until the new one is sent.
 void edit(ChatState& state, const std::string& argument) {
   Conversation before = state.conversation;
   const auto message = before.undo();
   if (!message) throw Error(ErrorKind::kUsage, "nothing to edit");
   if (argument.empty()) {
-    const Json content = message->value("content", Json());
-    if (!content.is_string()) {
-      throw Error(ErrorKind::kUsage, "the last message is not plain text", {},
-                  "write /edit NEW TEXT");
-    }
-    state.lines.prefill(content.get<std::string>());
+    state.lines.prefill(words_of(message->value("content", Json())));
     state.editing = true;
     return;
   }
@@ -119,6 +126,33 @@ void read(ChatState& state, const std::string& argument) {
   note(argument + ": " + std::to_string(text.size()) + " bytes, to go with your next message");
 }
 
+void attach(ChatState& state, const std::string& argument, MediaKind kind) {
+  const std::string name(media_kind_name(kind));
+  require_argument(argument, ("/" + name).c_str(), "FILE");
+  if (argument == "-") {
+    throw Error(ErrorKind::kUsage, "standard input is the conversation", "-", "name a file");
+  }
+  MediaReference file;
+  file.kind = kind;
+  file.value = argument;
+  file.place = "/" + name;
+  const std::string what = state.session.attach(file);
+  state.files.push_back(std::move(file));
+  note(what + ", to go with your next message");
+}
+
+void image(ChatState& state, const std::string& argument) {
+  attach(state, argument, MediaKind::kImage);
+}
+
+void audio(ChatState& state, const std::string& argument) {
+  attach(state, argument, MediaKind::kAudio);
+}
+
+void video(ChatState& state, const std::string& argument) {
+  attach(state, argument, MediaKind::kVideo);
+}
+
 void save(ChatState& state, const std::string& argument) {
   const std::string path = argument.empty() ? state.save_path : argument;
   require_argument(path, "/save", "FILE");
@@ -146,6 +180,9 @@ constexpr Command kCommands[] = {
     {"/edit", "[TEXT]", "change the last message", edit},
     {"/system", "[TEXT]", "set the system message; without TEXT: remove it", system},
     {"/think", "on|off", "let the model reason before it answers", think},
+    {"/image", "FILE", "show the model a picture with your next message", image},
+    {"/audio", "FILE", "let it hear a recording", audio},
+    {"/video", "FILE", "show it frames of a video", video},
     {"/read", "FILE", "put a file in front of your next message", read},
     {"/save", "[FILE]", "write the conversation, one message a line", save},
     {"/load", "FILE", "go on with a saved conversation", load},
@@ -164,10 +201,13 @@ void show_help(ChatState&, const std::string&) {
 }  // namespace
 
 void send_message(ChatState& state, const std::string& text) {
-  if (std::exchange(state.editing, false)) state.conversation.undo();
-  std::string message = std::exchange(state.read_text, {});
-  if (!message.empty()) message += "\n\n";
-  state.conversation.add_user(message + text);
+  std::vector<MediaReference> files = std::exchange(state.files, {});
+  if (std::exchange(state.editing, false)) {
+    const auto old = state.conversation.undo();
+    // The words are new, the pictures stay.
+    if (old && files.empty()) files = extract_media(Json::array({*old}), false).media;
+  }
+  state.conversation.add_user(content_with_media(std::exchange(state.read_text, {}), text, files));
   answer_last(state);
 }
 

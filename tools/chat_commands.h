@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lib/runtime/generation.h"
 #include "tools/chat_session.h"
@@ -19,6 +20,7 @@ struct ChatState {
   std::string save_path;                     // empty: not saved
   bool show_stats = false;                   // after every answer
   std::string read_text = {};                // of /read, for the next message
+  std::vector<MediaReference> files = {};    // of /image, /audio and /video, for the next message
   bool editing = false;                      // the next message takes the place of the last one
   bool done = false;                         // /exit
   std::optional<FinishReason> stopped = {};  // the last answer was stopped by a signal

@@ -9,7 +9,9 @@
 #include "tools/answer_printer.h"
 #include "tools/conversation.h"
 #include "tools/flags.h"
+#include "tools/media_flags.h"
 #include "tools/output.h"
+#include "tools/prompt.h"
 
 namespace gemma4 {
 
@@ -17,7 +19,12 @@ class ChatSession {
  public:
   /// The references outlive the session.
   ChatSession(const PromptTools& model, Engine& engine, const SamplingFlags& sampling,
-              const ThinkingFlags& thinking, const OutputFlags& output_flags, Output& output);
+              const ThinkingFlags& thinking, const MediaFlags& media,
+              const OutputFlags& output_flags, Output& output, bool show_denoising);
+
+  /// Reads a file, so that mistakes are told at once, and says what it is: "photo.jpg: 640x480,
+  /// 266 tokens". Reads it again when it was named before. Throws what prepare_media throws.
+  std::string attach(const MediaReference& file);
 
   /// Answers the conversation's last message and adds the answer to it. An answer that was stopped
   /// before it began is not added. Only what changed since the last turn is computed.
@@ -35,8 +42,11 @@ class ChatSession {
   const OutputFlags& output_flags_;
   Output& output_;
   AnswerPrinter printer_;
+  MediaLoader loader_;
+  PromptMedia media_;
   std::unique_ptr<Session> session_;
   bool thinking_;
+  bool show_denoising_;
   uint64_t seed_;
   std::optional<GenerationResult> last_;
 };

@@ -123,6 +123,39 @@ CLI::Validator number_between(double minimum, double maximum) {
       "");
 }
 
+CLI::Validator seconds_between(double minimum, double maximum) {
+  return CLI::Validator(
+      [minimum, maximum](std::string& text) -> std::string {
+        const std::string problem =
+            fmt::format("{} is not a time from {:g} to {:g} s: write 90s, 1.5m, 2h or 1:02:03",
+                        text, minimum, maximum);
+        double seconds = 0.0;
+        std::string_view rest = text;
+        for (int parts = 1;; ++parts) {
+          const char* end = rest.data() + rest.size();
+          double number = 0.0;
+          const auto [stop, error] = std::from_chars(rest.data(), end, number);
+          if (error != std::errc() || !std::isfinite(number) || number < 0) return problem;
+          if (parts > 1 && number >= 60) return problem;
+          seconds = 60 * seconds + number;
+          rest.remove_prefix(static_cast<size_t>(stop - rest.data()));
+          if (!rest.starts_with(':')) {
+            if (parts == 1 && rest == "m") seconds *= 60;
+            if (parts == 1 && rest == "h") seconds *= 3600;
+            const bool is_unit = rest == "s" || rest == "m" || rest == "h";
+            if (!rest.empty() && !(parts == 1 && is_unit)) return problem;
+            break;
+          }
+          if (parts == 3 || number != std::floor(number)) return problem;
+          rest.remove_prefix(1);
+        }
+        if (seconds < minimum || seconds > maximum) return problem;
+        text = fmt::format("{}", seconds);
+        return {};
+      },
+      "");
+}
+
 void use_help_style(CLI::App& app) {
   auto style = std::make_shared<HelpStyle>();
   style->column_width(36);

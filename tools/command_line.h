@@ -43,6 +43,9 @@ CLI::Option* add_words(CLI::App& app, const std::string& name, std::vector<std::
 CLI::Validator count_between(int64_t minimum, int64_t maximum);
 /// A finite number in [minimum, maximum].
 CLI::Validator number_between(double minimum, double maximum);
+/// A length of time in [minimum, maximum] seconds, as a number of seconds: "90", "90s", "1.5m",
+/// "2h", "1:30", "1:02:03.5".
+CLI::Validator seconds_between(double minimum, double maximum);
 
 /// The look of --help: "-q, --[no-]quiet".
 void use_help_style(CLI::App& app);

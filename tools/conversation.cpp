@@ -21,7 +21,9 @@ void Conversation::set_system(const std::string& text) {
   messages_.insert(messages_.begin(), Json{{"role", "system"}, {"content", text}});
 }
 
-void Conversation::add_user(const std::string& text) { add({{"role", "user"}, {"content", text}}); }
+void Conversation::add_user(Json content) {
+  add({{"role", "user"}, {"content", std::move(content)}});
+}
 
 std::optional<size_t> Conversation::last_user() const {
   for (size_t i = messages_.size(); i-- > 0;) {

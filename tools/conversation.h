@@ -20,7 +20,8 @@ class Conversation {
   void set_system(const std::string& text);
 
   void add(Json message) { messages_.push_back(std::move(message)); }
-  void add_user(const std::string& text);
+  /// `content`: a text, or a list of parts.
+  void add_user(Json content);
   /// Takes the last user message and all that follows away. Nothing: there is none.
   std::optional<Json> undo();
   /// Takes what follows the last user message away. False: there is no user message.

@@ -6,6 +6,9 @@
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
+#include "lib/io/model_location.h"
+#include "lib/io/share_files.h"
+#include "lib/runtime/draft_source.h"
 #include "tools/command_line.h"
 
 namespace gemma4 {
@@ -13,6 +16,18 @@ namespace gemma4 {
 const char* const kExitCodesHelp =
     "Exit codes: 0 done, 1 internal failure, 2 usage, 3 model, 4 input, 5 memory, device or disk,\n"
     "6 answer unusable, 130 interrupted, 143 terminated.";
+
+namespace {
+
+CLI::Validator draft_tokens_value() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        return text == "auto" ? "" : count_between(1, kMaxDraftTokens)(text);
+      },
+      "");
+}
+
+}  // namespace
 
 void ModelFlags::add_to(CLI::App& app) {
   const char* group = "Model";
@@ -47,11 +62,30 @@ void ModelFlags::add_to(CLI::App& app) {
   add_value(app, "--lm-head", lm_head, "stored|bf16|int8|int4", "the same for the output head")
       ->check(CLI::IsMember({"stored", "bf16", "int8", "int4"}))
       ->group(group);
+  add_switch(
+      app, "--cache-weights", cache_weights,
+      "keep what --weights or --lm-head make of the checkpoint\nin a file beside it, for the "
+      "next start")
+      ->group(group);
   add_value(app, "--kv-cache-dtype", kv_cache_dtype, "bf16|int8|fp8|f32",
             "keys and values are kept as; fp8 with the checkpoint's\nscales, or 1")
       ->check(CLI::IsMember({"bf16", "int8", "fp8", "f32"}))
       ->group(group);
   add_switch(app, "--exact-activations", exact_activations, "never round activations for speed")
+      ->group(group);
+  add_value(
+      app, "--draft", draft, "off|auto|MODEL|ngram",
+      "draft tokens and verify several at a time: with an assistant\nmodel (auto: the model's "
+      "own, if it is there) or by looking\nthem up in the text so far; answers stay the same")
+      ->group(group);
+  add_value(app, "--draft-tokens", draft_tokens, "N|auto",
+            "tokens to draft at a time, 1 to 8; default auto: as many\nas pay")
+      ->check(draft_tokens_value())
+      ->group(group);
+  add_list(app, "--model-option", model_options, "KEY=VALUE",
+           "for research: details on which implementations differ,\n"
+           "image_mask_rule=sliding|all_layers|all_layers_unbounded,\naudio_left_keys=N,\n"
+           "mtp_query_offset=-1|0, diffusion_sliding_context=N\n(repeatable)")
       ->group(group);
   add_switch(app, "--plan", plan, "print the memory plan and exit; with --json: in bytes")
       ->group(group);
@@ -74,11 +108,49 @@ EngineOptions ModelFlags::engine_options() const {
   options.threads = threads;
   options.context = context;
   options.weights = {weight_format_from_name(weights), weight_format_from_name(lm_head)};
+  options.cache_weights = cache_weights;
+  if (cache_weights && weights != "int8" && weights != "int4" && lm_head != "int8" &&
+      lm_head != "int4") {
+    throw Error(ErrorKind::kUsage, "--cache-weights keeps what --weights or --lm-head quantise", {},
+                "give one of them int8 or int4");
+  }
   options.kv_cache_dtype = kv_cache_dtype == "f32"    ? Dtype::kF32
                            : kv_cache_dtype == "int8" ? Dtype::kI8
                            : kv_cache_dtype == "fp8"  ? Dtype::kF8E4M3
                                                       : Dtype::kBf16;
   options.exact_activations = exact_activations;
+  options.draft = draft_options();
+  for (const std::string& option : model_options) {
+    set_model_option(options.model_options, option);
+    if (option.starts_with("mtp_") && options.draft.kind != DraftOptions::Kind::kModel) {
+      throw Error(ErrorKind::kUsage, "needs a draft model", "--model-option " + option,
+                  "add --draft MODEL");
+    }
+  }
+  return options;
+}
+
+DraftOptions ModelFlags::draft_options() const {
+  DraftOptions options;
+  if (draft == "off") {
+    if (draft_tokens.empty()) return options;
+    throw Error(ErrorKind::kUsage, "--draft-tokens needs --draft", {}, "add --draft auto");
+  }
+  if (!draft_tokens.empty() && draft_tokens != "auto") options.tokens = std::stoll(draft_tokens);
+  if (draft == "ngram") {
+    options.kind = DraftOptions::Kind::kNgram;
+    return options;
+  }
+  if (draft != "auto") {
+    options.directory = locate_model(draft, {share_dirs(), false});
+  } else if (const auto found = locate_assistant(name())) {
+    options.directory = *found;
+  } else {
+    log_warning("no assistant of " + name() + " is there: decoding without drafts");
+    return options;
+  }
+  log_info("draft model: " + options.directory.string());
+  options.kind = DraftOptions::Kind::kModel;
   return options;
 }
 

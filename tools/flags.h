@@ -24,13 +24,22 @@ struct ModelFlags {
   std::string weights = "stored";
   std::string lm_head = "stored";
   std::string kv_cache_dtype = "bf16";
+  bool cache_weights = false;
   bool exact_activations = false;
+  std::string draft = "off";
+  std::string draft_tokens;                // empty: not given
+  std::vector<std::string> model_options;  // KEY=VALUE
   bool plan = false;
 
   void add_to(CLI::App& app);
   /// What the user calls the model.
   std::string name() const;
+  /// Throws Error(kUsage) for flags that cannot take effect, and as locate_model does for a draft
+  /// model that is named.
   EngineOptions engine_options() const;
+
+ private:
+  DraftOptions draft_options() const;
 };
 
 /// How the answer's tokens are chosen, and when it ends.

@@ -25,6 +25,7 @@ constexpr char kExamples[] =
   gemma4 run -m e2b "Why is the sky blue?"
   git diff --staged | gemma4 run -s "Write a commit message." | git commit -F -
   gemma4 chat -m e4b
+  gemma4 describe-image -m e2b photo.jpg
   gemma4 run --help
 
 )";
@@ -59,6 +60,8 @@ int run_main(int argc, char** argv) {
   const NamedSubcommand subcommands[] = {
       add_subcommand(app, "run", "Answer one prompt, or a batch of them.", make_run),
       add_subcommand(app, "chat", "Talk with the model.", make_chat),
+      add_subcommand(app, "transcribe", "Write down what is said in recordings.", make_transcribe),
+      add_subcommand(app, "describe-image", "Say what pictures show.", make_describe_image),
       add_subcommand(app, "quantize", "Write a checkpoint with fewer bits.", make_quantize),
       add_subcommand(app, "pull", "Download a model from the Hub.", make_pull),
       add_subcommand(app, "manual", "Write manual pages and completions.", make_manual),

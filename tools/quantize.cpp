@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "lib/base/error.h"
 #include "lib/base/parallel.h"
@@ -16,8 +17,10 @@
 #include "tools/flags.h"
 #include "tools/output.h"
 #include "tools/progress.h"
+#include "tools/quantize_verify.h"
 #include "tools/stop_signals.h"
 #include "tools/subcommand.h"
+#include "tools/text_input.h"
 
 namespace gemma4 {
 namespace {
@@ -31,6 +34,7 @@ Examples:
   gemma4 quantize google/gemma-4-E2B-it e2b-w4a16 --scheme w4a16
   gemma4 quantize e4b e4b-int8 --scheme int8 --lm-head int8
   gemma4 quantize 12b 12b-w4a16 --scheme w4a16 --keep "re:.*layers.0..*" --dry-run
+  gemma4 quantize e2b e2b-int8 --scheme int8 --verify @sample.txt --max-kl 0.005
 
 )";
 
@@ -47,7 +51,9 @@ class QuantizeCommand : public Subcommand {
  private:
   QuantizeOptions options() const;
   int dry_run(const std::filesystem::path& source);
-  void print(const QuantizeReport& report) const;
+  void verify(const std::filesystem::path& source, const std::filesystem::path& written,
+              const QuantizeReport& report);
+  void print(const QuantizeReport& report, bool kept) const;
 
   std::string source_;
   std::string destination_;
@@ -57,6 +63,10 @@ class QuantizeCommand : public Subcommand {
   int64_t group_size_ = 32;
   std::vector<std::string> keep_;
   int threads_ = 0;
+  CLI::Option* verify_ = nullptr;
+  std::string verify_text_;
+  std::optional<double> max_kl_;
+  std::optional<Verification> verification_;
   bool dry_run_ = false;
   bool json_ = false;
   bool force_ = false;
@@ -79,6 +89,13 @@ QuantizeCommand::QuantizeCommand(CLI::App& app) {
       "modules that stay as stored: a name, with * for any\ntext, or re:EXPRESSION (repeatable)");
   add_value(app, "--lm-head", lm_head_, "stored|int8|int4", "the output head; default: as stored")
       ->check(CLI::IsMember({"stored", "int8", "int4"}));
+  verify_ = add_value(app, "--verify", verify_text_, "[TEXT]",
+                      "compare weights and logits with the source, on TEXT, @FILE\nor a built-in "
+                      "text; token ids where there is no tokenizer")
+                ->expected(0, 1);
+  add_value(app, "--max-kl", max_kl_, "X",
+            "with --verify: keep nothing, exit 6, when the mean KL\ndivergence is above X nats")
+      ->check(number_between(0, 1e6));
   add_switch(app, "--dry-run", dry_run_, "print what would be done, with sizes, and exit");
   add_switch(app, "--json", json_, "one JSON object on standard output");
   add_value(app, "-t,--threads", threads_, "N", "default: physical cores")
@@ -133,7 +150,30 @@ int QuantizeCommand::dry_run(const std::filesystem::path& source) {
   return 0;
 }
 
-void QuantizeCommand::print(const QuantizeReport& report) const {
+// Throws Error(kAnswer) when the result is too far off, so that it is not kept.
+void QuantizeCommand::verify(const std::filesystem::path& source,
+                             const std::filesystem::path& written, const QuantizeReport& report) {
+  if (verify_->count() == 0) return;
+  StandardInput standard_input;
+  const std::string text = text_or_file(verify_text_, standard_input);
+  const StopSignals signals;
+  Progress progress("verifying", !quiet_);
+  verification_ = verify_quantized(source, written, report, valid_text(text, "--verify"), threads_,
+                                   [&](int64_t done, int64_t total) {
+                                     progress.update(done, total);
+                                     if (const auto reason = signals.requested()) {
+                                       throw Stopped{*reason};
+                                     }
+                                   });
+  progress.clear();
+  const double kl = verification_->logits.mean_kl;
+  if (!max_kl_ || kl <= *max_kl_) return;
+  print(report, false);
+  throw Error(ErrorKind::kAnswer, fmt::format("the mean KL divergence is {:.6f}", kl), destination_,
+              fmt::format("--max-kl allows {}; nothing was kept", *max_kl_));
+}
+
+void QuantizeCommand::print(const QuantizeReport& report, bool kept) const {
   if (json_) {
     Json modules = Json::array();
     for (const QuantizedModule& module : report.modules) {
@@ -142,12 +182,15 @@ void QuantizeCommand::print(const QuantizeReport& report) const {
                          {"on_grid", module.on_grid},
                          {"used_grid", module.used_grid}});
     }
-    Output().write(json_line({{"destination", destination_},
-                              {"source_bytes", report.source_bytes},
-                              {"output_bytes", report.output_bytes},
-                              {"modules", modules}}));
+    Json json = {{"destination", kept ? Json(destination_) : Json(nullptr)},
+                 {"source_bytes", report.source_bytes},
+                 {"output_bytes", report.output_bytes},
+                 {"modules", modules}};
+    if (verification_) json["verify"] = verification_json(*verification_);
+    Output().write(json_line(json));
     return;
   }
+  if (verification_) Output().write(verification_table(*verification_));
   if (quiet_ || report.modules.empty()) return;
   const auto worst = std::max_element(report.modules.begin(), report.modules.end(),
                                       [](const QuantizedModule& a, const QuantizedModule& b) {
@@ -162,6 +205,12 @@ int QuantizeCommand::run() {
   if (scheme_ == "int8" && (rule_ != "auto" || group_size_ != 32)) {
     throw Error(ErrorKind::kUsage, "--rule and --group-size are for --scheme w4a16");
   }
+  if (max_kl_ && verify_->count() == 0) {
+    throw Error(ErrorKind::kUsage, "--max-kl is for --verify");
+  }
+  if (dry_run_ && verify_->count() > 0) {
+    throw Error(ErrorKind::kUsage, "--dry-run and --verify exclude each other");
+  }
   if (threads_ > 0) set_num_threads(threads_);
   const std::filesystem::path source =
       locate_model(source_, {.share_dirs = share_dirs(), .needs_tokenizer = false});
@@ -169,14 +218,19 @@ int QuantizeCommand::run() {
   const StopSignals signals;
   Progress progress("quantising", !quiet_);
   try {
-    const QuantizeReport report =
-        quantize_checkpoint(source, destination_, options(), [&](const QuantizeProgress& state) {
+    const QuantizeReport report = quantize_checkpoint(
+        source, destination_, options(),
+        [&](const QuantizeProgress& state) {
           progress.update(static_cast<int64_t>(state.source_bytes_done),
                           static_cast<int64_t>(state.source_bytes));
           if (const auto reason = signals.requested()) throw Stopped{*reason};
+        },
+        [&](const std::filesystem::path& written, const QuantizeReport& done) {
+          progress.clear();
+          verify(source, written, done);
         });
     progress.clear();
-    print(report);
+    print(report, true);
   } catch (const Stopped& stopped) {
     return exit_code_of(stopped.reason);
   }

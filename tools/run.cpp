@@ -9,6 +9,8 @@
 #include "tools/answer_json.h"
 #include "tools/answer_printer.h"
 #include "tools/batch.h"
+#include "tools/block_decoding.h"
+#include "tools/canvas_view.h"
 #include "tools/command_line.h"
 #include "tools/model_loading.h"
 #include "tools/progress.h"
@@ -29,7 +31,7 @@ class RunCommand : public Subcommand {
   int run() override;
 
  private:
-  std::string prompt_text();
+  Json prompt_content();
   std::string piped_text();
   Json tools_from_flags();
   std::optional<Prompt> read_prompt();
@@ -44,6 +46,8 @@ class RunCommand : public Subcommand {
   StandardInput standard_input_;
   PromptTools model_;
   EngineOptions options_;
+  std::optional<MediaLoader> loader_;
+  std::optional<PromptMedia> media_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<Output> output_;
   AnswerContext context_;
@@ -55,7 +59,8 @@ std::string RunCommand::piped_text() {
   return standard_input_.read();
 }
 
-std::string RunCommand::prompt_text() {
+// The text before the words, and the words with what they mark.
+Json RunCommand::prompt_content() {
   std::vector<std::string> parts;
   std::string named;  // standard input by its name, "-"
   std::string words;
@@ -78,13 +83,12 @@ std::string RunCommand::prompt_text() {
   parts.push_back(valid_text(named.empty() ? piped_text() : named, "standard input"));
   for (std::string& file : files) parts.push_back(std::move(file));
   for (std::string& part : parts) part = without_final_newline(std::move(part));
-  parts.push_back(valid_text(words, "the command line"));
   std::string text;
   for (const std::string& part : parts) {
     if (!text.empty() && !part.empty()) text += "\n\n";
     text += part;
   }
-  return text;
+  return content_with_media(text, valid_text(words, "the command line"), flags_.media.files());
 }
 
 Json RunCommand::tools_from_flags() {
@@ -102,14 +106,14 @@ Prompt RunCommand::messages_prompt() {
     file = file.contains("messages") ? Json(file["messages"]) : Json();
   }
   check_messages(file, flags_.messages);
-  return chat_prompt(model_, file, tools, flags_.thinking.think);
+  return chat_prompt(model_, file, tools, flags_.thinking.think, &*media_);
 }
 
 // Nothing: no prompt was given.
 std::optional<Prompt> RunCommand::read_prompt() {
   if (!flags_.tokens.empty()) {
     const std::string text = text_or_file(flags_.tokens, standard_input_);
-    Prompt prompt = token_prompt(model_, parse_token_ids(text, "--tokens"));
+    Prompt prompt = token_prompt(model_, parse_token_ids(text, "--tokens"), &*media_);
     if (prompt.ids.empty()) return std::nullopt;
     return prompt;
   }
@@ -117,17 +121,20 @@ std::optional<Prompt> RunCommand::read_prompt() {
   const std::string system =
       flags_.system.empty() ? "" : text_or_file(flags_.system, standard_input_);
   const Json tools = tools_from_flags();
-  const std::string text = prompt_text();
-  if (text.find_first_not_of(flags_.raw ? "" : " \t\r\n") == text.npos) return std::nullopt;
-  if (flags_.raw) return raw_prompt(model_, text);
-  return chat_prompt(model_, one_turn(system, text), tools, flags_.thinking.think);
+  const Json content = prompt_content();
+  if (content.is_string()) {
+    const auto& text = content.get_ref<const std::string&>();
+    if (text.find_first_not_of(flags_.raw ? "" : " \t\r\n") == text.npos) return std::nullopt;
+  }
+  if (flags_.raw) return raw_prompt(model_, content, &*media_);
+  return chat_prompt(model_, one_turn(system, content), tools, flags_.thinking.think, &*media_);
 }
 
 void RunCommand::print_prompt(const Prompt& prompt) {
   if (flags_.json) {
     output_->write(json_line({{"prompt_text", model_.tokenizer ? Json(prompt.text) : Json()},
                               {"prompt_token_ids", prompt.ids},
-                              {"media", Json::array()}}));
+                              {"media", prompt.media_list}}));
     return;
   }
   std::string ids;
@@ -137,6 +144,7 @@ void RunCommand::print_prompt(const Prompt& prompt) {
 }
 
 int RunCommand::print_memory_plan(const Prompt* prompt) {
+  if (prompt != nullptr) options_.media = media_needs(prompt->media);
   const int64_t positions =
       prompt != nullptr
           ? planned_positions(static_cast<int64_t>(prompt->ids.size()), flags_.sampling.max_tokens)
@@ -170,17 +178,24 @@ GenerationResult RunCommand::generate(const GenerationRequest& request) {
   const bool streams_text = !flags_.json && !flags_.jsonl && !flags_.extract;
   AnswerPrinter printer(*output_, flags_.thinking, flags_.output.color);
   Progress progress("reading the prompt", !flags_.output.quiet);
+  CanvasView canvas(flags_.show_denoising, model_.tokenizer.get());
   size_t calls = 0;
   GenerationCallbacks callbacks;
   callbacks.on_event = [&](size_t, const OutputEvent& event) {
     progress.clear();
+    canvas.clear();
     if (flags_.jsonl) output_->write(json_line(event_json(event, calls)));
     if (streams_text) printer.event(event);
     if (event.kind == OutputEvent::Kind::kToolCall) ++calls;
   };
   callbacks.on_token = [&](size_t, TokenId token) {
     progress.clear();
+    canvas.clear();
     if (streams_text && model_.tokenizer == nullptr) printer.id(token);
+  };
+  callbacks.on_canvas = [&](size_t, std::span<const TokenId> tokens, bool) {
+    progress.clear();
+    canvas.draw(tokens);
   };
   callbacks.on_prefill = [&](int64_t done, int64_t total) { progress.update(done, total); };
   const StopSignals signals;
@@ -191,6 +206,7 @@ GenerationResult RunCommand::generate(const GenerationRequest& request) {
   output_->open();
   GenerationResult result = engine_->generate({&request, 1}, callbacks).front();
   progress.clear();
+  canvas.clear();
   if (output_->closed()) throw ClosedPipe();
   if (streams_text) printer.finish();
   write_answer(request, result);
@@ -212,17 +228,24 @@ int RunCommand::run() {
   flags_.check();
   flags_.output.apply();
   if (flags_.prompt_is_text() && flags_.words.empty() && !flags_.prompt && flags_.files.empty() &&
-      is_terminal(0) && !flags_.model.plan) {
+      flags_.media.files().empty() && is_terminal(0) && !flags_.model.plan) {
     throw Error(ErrorKind::kUsage, "no prompt", {},
                 "write one (gemma4 run \"Why is the sky blue?\"), pipe one in, or use gemma4 chat");
   }
   options_ = flags_.model.engine_options();
   options_.directory = find_model(flags_.model, flags_.tokens.empty());
   model_ = load_prompt_tools(options_.directory, flags_.chat_template);
+  check_block_decoding(model_.config, flags_.sampling, flags_.show_denoising, flags_.format.any(),
+                       flags_.logprobs || flags_.prompt_logprobs);
+  if (flags_.show_denoising) CanvasView(true, nullptr);  // refused before anything is loaded
   if (model_.chat_template) log_info("chat template: " + model_.chat_template_origin);
   options_.tokenizer = model_.tokenizer.get();
   output_ = std::make_unique<Output>(flags_.output.output);
   context_ = {flags_.model.name(), 0.0, model_.tokenizer.get()};
+  loader_.emplace(model_.media, flags_.media.options());
+  media_.emplace(PromptMedia{*loader_, {}, flags_.media.video_audio});
+  if (!flags_.prompt_is_text()) media_->files = flags_.media.files();
+  flags_.media.claim_standard_input(standard_input_);
   if (!flags_.batch.empty()) {
     return run_batch(flags_, model_, options_, standard_input_, *output_);
   }
@@ -242,6 +265,7 @@ int RunCommand::run() {
   const GenerationRequest request = make_request(*prompt);
   const int64_t positions =
       planned_positions(static_cast<int64_t>(prompt->ids.size()), request.max_tokens);
+  options_.media = media_needs(prompt->media);
   engine_ = load_engine(options_, positions, !flags_.output.quiet);
   context_.load_ms = engine_->load_ms();
   const GenerationResult result = generate(request);

@@ -14,6 +14,9 @@ Examples:
   gemma4 run "Why is the sky blue?"
   git diff --staged | gemma4 run -s "Write a commit message." | git commit -F -
   gemma4 run -f notes.txt --think --temperature 0 "Summarise this in three lines."
+  gemma4 run --image receipt.jpg --image-tokens 1120 "What did lunch cost?"
+  gemma4 run --image a.png --image b.png "What differs between {image} and {image}?"
+  gemma4 run --audio talk.mp3 "Sum up what is said." --video clip.mp4 --video-fps 1
   gemma4 run --json-schema invoice.json -f mail.txt | jq .total
   gemma4 run --json --seed 7 "A haiku about rain" | jq -r .text
 
@@ -53,17 +56,22 @@ void RunFlags::add_to(CLI::App& app) {
   add_value(
       app, "--batch", batch, "FILE",
       "one JSON request a line: \"id\", \"prompt\" or \"messages\"\nor \"tokens\", \"system\", "
-      "\"tools\", \"max_tokens\",\n\"temperature\", \"seed\", \"json_schema\"; one JSON answer a "
+      "\"tools\", \"max_tokens\",\n\"temperature\", \"seed\", \"json_schema\",\n\"image\", "
+      "\"audio\", \"video\"; one JSON answer a "
       "line, in order")
       ->group(group);
   add_switch(app, "--print-prompt", print_prompt, "print the rendered prompt and its ids, and exit")
       ->group(group);
+  media.add_to(app, true);
   thinking.add_to(app);
   output.add_to(app);
   add_switch(app, "--json", json,
              "one JSON object: text, reasoning, tool_calls,\nusage, timings ...")
       ->group("Output");
   add_switch(app, "--jsonl", jsonl, "JSON events, one a line, as they happen")->group("Output");
+  add_switch(app, "--show-denoising", show_denoising,
+             "diffusion models: show every block as it settles,\non a terminal")
+      ->group("Output");
   add_switch(app, "-x,--extract", extract, "only the first fenced block of the answer")
       ->group("Output");
   add_value(app, "--logprobs", logprobs, "N",
@@ -114,6 +122,10 @@ void RunFlags::check() const {
       {any_json, "--json or --jsonl", !batch.empty(), "--batch, which writes JSON anyway,"},
       {extract, "--extract", !batch.empty(), "--batch"},
       {!thinking.display.empty(), "--thinking", !batch.empty(), "--batch"},
+      {show_denoising, "--show-denoising", !batch.empty(), "--batch"},
+      {show_denoising, "--show-denoising", print_prompt, "--print-prompt"},
+      {show_denoising, "--show-denoising", model.plan, "--plan"},
+      {show_denoising, "--show-denoising", output.quiet, "--quiet"},
       {print_prompt, "--print-prompt", !batch.empty(), "--batch"},
       {print_prompt, "--print-prompt", model.plan, "--plan"},
       {print_prompt || model.plan, "--print-prompt or --plan", jsonl, "--jsonl"},
@@ -125,6 +137,11 @@ void RunFlags::check() const {
                 std::string(pair.first_name) + " and " + pair.second_name + " exclude each other",
                 {}, "see gemma4 run --help");
   }
+  if (!media.files().empty() && !batch.empty()) {
+    throw Error(ErrorKind::kUsage, "--image, --audio and --video do not go with --batch", {},
+                "name the files in the requests");
+  }
+  media.check(!messages.empty() || !batch.empty());
   if (!any_json && batch.empty() && (logprobs || prompt_logprobs)) {
     throw Error(ErrorKind::kUsage, "log probabilities are written as JSON only", {},
                 "add --json or --jsonl");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tools/flags.h"
+#include "tools/media_flags.h"
 #include "tools/output_format.h"
 
 namespace gemma4 {
@@ -16,6 +17,7 @@ struct RunFlags {
   ThinkingFlags thinking;
   OutputFlags output;
   OutputFormatFlags format;
+  MediaFlags media;
 
   std::vector<std::string> words;  // positional prompt
   std::optional<std::string> prompt;
@@ -33,6 +35,7 @@ struct RunFlags {
   bool jsonl = false;
   bool print_prompt = false;
   bool extract = false;
+  bool show_denoising = false;
   std::optional<int> logprobs;
   std::optional<int> prompt_logprobs;
 

@@ -19,6 +19,8 @@ class Subcommand {
 
 std::unique_ptr<Subcommand> make_run(CLI::App& app);
 std::unique_ptr<Subcommand> make_chat(CLI::App& app);
+std::unique_ptr<Subcommand> make_transcribe(CLI::App& app);
+std::unique_ptr<Subcommand> make_describe_image(CLI::App& app);
 std::unique_ptr<Subcommand> make_quantize(CLI::App& app);
 std::unique_ptr<Subcommand> make_pull(CLI::App& app);
 std::unique_ptr<Subcommand> make_manual(CLI::App& app);

@@ -35,11 +35,15 @@ std::string read_all(int descriptor, const std::string& name) {
 
 }  // namespace
 
-std::string StandardInput::read() {
+void StandardInput::give_away() {
   if (was_read_) {
     throw Error(ErrorKind::kUsage, "standard input is named twice", "-", "name it once");
   }
   was_read_ = true;
+}
+
+std::string StandardInput::read() {
+  give_away();
   return read_all(0, "standard input");
 }
 

@@ -15,6 +15,8 @@ class StandardInput {
   /// be read or is larger than 256 MiB.
   std::string read();
   bool was_read() const { return was_read_; }
+  /// Somebody else will read it. Throws Error(kUsage) when it was read already.
+  void give_away();
 
  private:
   bool was_read_ = false;

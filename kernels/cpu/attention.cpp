@@ -44,10 +44,16 @@ void StepAttention::add_tiles(const std::vector<KeyRange>& visible, int32_t firs
   const int32_t most = few ? kMatvecRows : kTileQueries;
   const int32_t heads = std::min(group, most);
   const int32_t rows = std::max(1, most / heads);
-  for (int32_t row = first; row < end; row += rows) {
+  const auto part_of = [&](int32_t row) {
+    return part_size(visible[static_cast<size_t>(row)].end);
+  };
+  for (int32_t row = first, next = first; row < end; row = next) {
     Tile tile{};
     tile.first_row = row;
     tile.rows = std::min(rows, end - row);
+    // Rows of a tile have their keys cut as each would alone.
+    while (few && part_of(row + tile.rows - 1) != part_of(row)) --tile.rows;
+    next = row + tile.rows;
     tile.few = few;
     tile.keys = {INT32_MAX, 0};
     for (int32_t r = row; r < row + tile.rows; ++r) {

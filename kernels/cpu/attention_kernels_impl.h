@@ -132,9 +132,11 @@ struct Attention {
     reset(tile);
     const KeySpan all = keys_of(tile);
     for (int32_t t0 = all.begin; t0 < all.end;) {
-      KeySpan keys = {t0, t0 / kKeyBlock * kKeyBlock + kKeyBlock};
+      // From a multiple of a register on, so that a query's weights are summed in the same order
+      // whatever the first key of its tile is. Keys before t0 get no scores: no query sees them.
+      KeySpan keys = {t0 / S::kLanes * S::kLanes, t0 / kKeyBlock * kKeyBlock + kKeyBlock};
       if (keys.end > all.end) keys.end = all.end;
-      for (int32_t t = keys.begin; t < keys.end;) {
+      for (int32_t t = t0; t < keys.end;) {
         const int32_t run = run_length(tile.kv, t, keys.end);
         Products<S>::template matvec_as<T>({q, d, queries, key_data + element_of(tile.kv, t, d),
                                             tile.kv.type, d, run, d, scores + (t - keys.begin),
@@ -145,7 +147,7 @@ struct Attention {
       for (int32_t i = 0; i < queries; ++i) weigh(tile, i, keys, scores + i * kKeyBlock);
       apply_scales<T>(tile, keys, tile.kv.value_scales, tile.kv.value_scale, scores);
       pack_weights(scores, queries, keys.end - keys.begin, weights);
-      for (int32_t t = keys.begin; t < keys.end;) {
+      for (int32_t t = t0; t < keys.end;) {
         const int32_t run = run_length(tile.kv, t, keys.end);
         gather_values<T>(tile, queries, weights + (t - keys.begin) * queries,
                          value_data + element_of(tile.kv, t, d), run);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/canvas_ops.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/products.h"
 #include "kernels/cpu/sampler.h"
@@ -60,7 +61,8 @@ class CpuOps : public Ops {
       : kernels_(kernels_of_this_cpu(options.at_most)),
         products_(kernels_, options.exact_activations),
         attention_(kernels_),
-        towers_(kernels_, products_) {}
+        towers_(kernels_, products_),
+        canvas_(kernels_.rows, products_) {}
 
   std::string_view name() const override { return "cpu"; }
 
@@ -283,6 +285,15 @@ class CpuOps : public Ops {
     });
   }
 
+  void judge_canvas(Matrix logits, std::span<const CanvasRow> rows,
+                    CanvasChoice* choices) override {
+    canvas_.judge(logits, rows, choices);
+  }
+
+  void embed_mixture(Matrix p, const Weight& table, float scale, Matrix out) override {
+    canvas_.embed_mixture(p, table, scale, out);
+  }
+
   void clipped_linear(Matrix x, std::span<const ClippedTarget> targets) override {
     towers_.clipped_linear(x, targets);
   }
@@ -477,6 +488,7 @@ class CpuOps : public Ops {
   Products products_;
   StepAttention attention_;
   TowerOps towers_;
+  CanvasOps canvas_;
   std::vector<Sampler> samplers_;
   std::vector<ProductJob> jobs_;
   cpu::Scratch gate_;

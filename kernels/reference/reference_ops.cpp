@@ -359,6 +359,20 @@ class ReferenceOps : public Ops {
     }
   }
 
+  void judge_canvas(Matrix logits, std::span<const CanvasRow> rows,
+                    CanvasChoice* choices) override {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      choices[i] =
+          reference::judge_canvas(logits.row(static_cast<int64_t>(i)), logits.cols, rows[i]);
+    }
+  }
+
+  void embed_mixture(Matrix p, const Weight& table, float scale, Matrix out) override {
+    for (int64_t r = 0; r < p.rows; ++r) {
+      reference::embed_mixture(p.row(r), table, scale, out.row(r));
+    }
+  }
+
   void clipped_linear(Matrix x, std::span<const ClippedTarget> targets) override {
     for (const ClippedTarget& target : targets) {
       reference::clipped_linear(x, *target.linear, target.out);

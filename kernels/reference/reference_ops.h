@@ -27,6 +27,10 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t size, floa
 void mlp(const MlpWeights& weights, const float* x, float* out);
 /// One id from one row of logits.
 int32_t sample(const float* logits, int64_t vocab_size, const SampleRow& row);
+/// One row of logits, which become probabilities; see Ops::judge_canvas.
+CanvasChoice judge_canvas(float* logits, int64_t vocab_size, const CanvasRow& row);
+/// One row; see Ops::embed_mixture.
+void embed_mixture(const float* p, const Weight& table, float scale, float* out);
 /// softmax attention of one step; see Ops::attention.
 void attention(const Step& step, Matrix q, const KvLayer& layer, Matrix out);
 

@@ -1,11 +1,13 @@
 #include "lib/base/parallel.h"
 
 #include <immintrin.h>
+#include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <fstream>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,11 +21,50 @@ constexpr int kSpins = 2000;  // some 20 to 80 microseconds
 thread_local int t_index = 0;
 thread_local bool t_in_loop = false;
 
+// The logical CPUs of each physical core that this process may run on.
+std::vector<cpu_set_t> allowed_cores() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return {};
+  std::map<std::pair<int, int>, cpu_set_t> cores;  // by (package, core)
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    const std::string base = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
+    int package = 0;
+    int core = -1;
+    std::ifstream(base + "physical_package_id") >> package;
+    std::ifstream(base + "core_id") >> core;
+    cpu_set_t& cpus = cores[{package, core < 0 ? cpu : core}];  // empty when it is new
+    CPU_SET(cpu, &cpus);
+  }
+  std::vector<cpu_set_t> sets;
+  for (const auto& [key, cpus] : cores) sets.push_back(cpus);
+  return sets;
+}
+
+// The core of each worker, or none: only a process that uses the whole machine keeps its threads
+// in place. Another one would be tied to cores that its neighbours may have chosen too.
+std::vector<cpu_set_t> cores_of_workers(int threads) {
+  std::vector<cpu_set_t> cores = allowed_cores();
+  int cpus = 0;
+  for (const cpu_set_t& core : cores) cpus += CPU_COUNT(&core);
+  const bool whole = cpus == static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
+  if (!whole || threads != static_cast<int>(cores.size())) return {};
+  return cores;
+}
+
 // Workers wait for the generation to change, run the job, and count down.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads) {
-    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+    const std::vector<cpu_set_t> cores = cores_of_workers(threads);
+    for (int i = 1; i < threads; ++i) {
+      workers_.emplace_back([this, i] { work(i); });
+      // The caller's thread stays free: what it starts later would inherit its place.
+      if (cores.empty()) continue;
+      const auto core = cores[static_cast<size_t>(i)];
+      pthread_setaffinity_np(workers_.back().native_handle(), sizeof(core), &core);
+    }
   }
 
   ~ThreadPool() {
@@ -102,21 +143,6 @@ void parallel_detail::run(int threads, void (*job)(void*, int), void* context) {
   pool()->run(threads, job, context);
 }
 
-int physical_cores() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
-  std::set<std::pair<int, int>> cores;  // (package, core)
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
-    const std::string base = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
-    int package = 0;
-    int core = -1;
-    std::ifstream(base + "physical_package_id") >> package;
-    std::ifstream(base + "core_id") >> core;
-    cores.insert({package, core < 0 ? cpu : core});
-  }
-  return std::max(1, static_cast<int>(cores.size()));
-}
+int physical_cores() { return std::max(1, static_cast<int>(allowed_cores().size())); }
 
 }  // namespace gemma4

@@ -172,4 +172,18 @@ fs::path locate_model(const std::string& model, const ModelSearch& search) {
   return locate_in_cache(*hub, search.needs_tokenizer);
 }
 
+std::optional<fs::path> locate_assistant(const std::string& model) {
+  if (model.empty()) return std::nullopt;
+  const fs::path path = fs::absolute(model).lexically_normal();
+  if (is_folder(path)) {
+    const fs::path own = path.has_filename() ? path : path.parent_path();
+    const fs::path beside = own.parent_path() / (own.filename().string() + "-assistant");
+    return is_folder(beside) ? std::optional(beside) : std::nullopt;
+  }
+  std::optional<HubModel> hub = parse_hub_model(model);
+  if (hub) hub = parse_hub_model(hub->id + "-assistant");
+  if (!hub || !is_folder(hub_cache() / hub_folder_name(hub->id))) return std::nullopt;
+  return locate_in_cache(*hub, false);
+}
+
 }  // namespace gemma4

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,5 +27,9 @@ struct ModelSearch {
 ///
 /// Throws Error(kUsage) when no model is named at all, else Error(kModel).
 std::filesystem::path locate_model(const std::string& model, const ModelSearch& search = {});
+
+/// The assistant that drafts for `model`: "<model>-assistant", beside it when it is a directory,
+/// else in the Hub cache. Nothing: it is not there.
+std::optional<std::filesystem::path> locate_assistant(const std::string& model);
 
 }  // namespace gemma4

@@ -13,8 +13,6 @@
 namespace gemma4 {
 namespace {
 
-constexpr int kMinSampleRate = 4000;
-constexpr int kMaxSampleRate = 768000;
 constexpr int kMaxChannels = 64;
 
 void mix_to_mono(std::vector<float>& interleaved, size_t channels) {
@@ -49,18 +47,48 @@ AudioStream::AudioStream(std::unique_ptr<AudioReader> reader, std::string name, 
 
 AudioStream::~AudioStream() = default;
 
-double AudioStream::expected_seconds() const { return reader_->expected_seconds(); }
+void AudioStream::set_range(double begin, double seconds) {
+  const auto samples = [](double length) {
+    return static_cast<size_t>(std::llround(std::clamp(length, 0.0, 1e9) * kAudioSampleRate));
+  };
+  skip_ = samples(begin);
+  if (std::isfinite(seconds)) left_ = samples(seconds);
+}
 
-size_t AudioStream::read(std::span<float> out) {
+double AudioStream::expected_seconds() const {
+  const double whole = reader_->expected_seconds();
+  if (whole <= 0.0) return 0.0;
+  return std::clamp(whole - static_cast<double>(skip_) / kAudioSampleRate, 0.0,
+                    static_cast<double>(left_) / kAudioSampleRate);
+}
+
+/// Samples in pending_ that were not handed out, at least one; 0 only at the end.
+size_t AudioStream::available() {
   while (taken_ == pending_.size()) {
     if (at_end_) return 0;
     pending_.clear();
     taken_ = 0;
     at_end_ = !refill();
   }
-  const size_t count = std::min(out.size(), pending_.size() - taken_);
+  return pending_.size() - taken_;
+}
+
+size_t AudioStream::read(std::span<float> out) {
+  while (skip_ > 0) {
+    const size_t skipped = std::min(skip_, available());
+    if (skipped == 0) {
+      throw Error(
+          ErrorKind::kInput, "the recording ends before --offset", name_,
+          fmt::format("it is {:.3f} s long", static_cast<double>(total_) / kAudioSampleRate));
+    }
+    taken_ += skipped;
+    skip_ -= skipped;
+  }
+  if (left_ == 0) return 0;
+  const size_t count = std::min({out.size(), available(), left_});
   std::copy_n(pending_.begin() + static_cast<ptrdiff_t>(taken_), count, out.begin());
   taken_ += count;
+  left_ -= count;
   return count;
 }
 
@@ -102,9 +130,9 @@ std::unique_ptr<AudioStream> open_audio(MediaSourcePtr source, double max_second
   return std::make_unique<AudioStream>(std::move(reader), name, max_seconds);
 }
 
-std::unique_ptr<AudioStream> open_pcm_audio(int file, int sample_rate, std::string name,
-                                            double max_seconds) {
-  auto reader = open_pcm_reader(file, sample_rate, name);
+std::unique_ptr<AudioStream> open_pcm_audio(int file, const PcmFormat& format, std::string name,
+                                            std::function<bool()> should_stop, double max_seconds) {
+  auto reader = open_pcm_reader(file, format, name, std::move(should_stop));
   return std::make_unique<AudioStream>(std::move(reader), std::move(name), max_seconds);
 }
 

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -15,11 +17,24 @@
 namespace gemma4 {
 
 inline constexpr int kAudioSampleRate = 16000;
+/// Sample rates that are read, in Hz.
+inline constexpr int kMinSampleRate = 4000;
+inline constexpr int kMaxSampleRate = 768000;
 /// Recordings longer than this are refused (--max-duration).
 inline constexpr double kDefaultMaxAudioSeconds = 12 * 3600.0;
 
 class AudioReader;
 class AudioResampler;
+
+/// Raw mono sound, little-endian.
+struct PcmFormat {
+  enum class Sample { kInt16, kFloat32 };
+  Sample sample = Sample::kInt16;
+  int sample_rate = kAudioSampleRate;
+};
+
+/// "s16le:16000" or "f32le:RATE". Throws Error(kUsage).
+PcmFormat parse_pcm_format(std::string_view text);
 
 class AudioStream {
  public:
@@ -33,12 +48,17 @@ class AudioStream {
   /// recording longer than the limit or without any sample.
   size_t read(std::span<float> out);
 
-  /// Length as the file states it, in seconds; 0 when unknown.
+  /// Before the first read: leaves out the beginning, and all that comes `seconds` after it.
+  /// read() throws Error(kInput) when the recording ends before `begin`.
+  void set_range(double begin, double seconds = std::numeric_limits<double>::infinity());
+
+  /// Length as the file states it, of the range, in seconds; 0 when unknown.
   double expected_seconds() const;
   const std::string& name() const { return name_; }
 
  private:
   bool refill();
+  size_t available();
 
   std::unique_ptr<AudioReader> reader_;
   std::unique_ptr<AudioResampler> resampler_;  // null when the rate is 16 kHz already
@@ -48,6 +68,8 @@ class AudioStream {
   std::vector<float> pending_;      // converted samples, not yet handed out from `taken_` on
   size_t taken_ = 0;
   size_t total_ = 0;
+  size_t skip_ = 0;  // samples before the range that were not yet read
+  size_t left_ = std::numeric_limits<size_t>::max();  // of the range
   bool at_end_ = false;
 };
 
@@ -55,8 +77,11 @@ class AudioStream {
 std::unique_ptr<AudioStream> open_audio(MediaSourcePtr source,
                                         double max_seconds = kDefaultMaxAudioSeconds);
 
-/// Raw s16le mono PCM as it arrives on a file descriptor, which stays open. Throws Error(kInput).
-std::unique_ptr<AudioStream> open_pcm_audio(int file, int sample_rate, std::string name,
+/// Raw sound as it arrives on a file descriptor, which stays open; it is taken off the pipe while
+/// earlier sound is worked on. `should_stop`, asked while nothing arrives, ends the stream; may be
+/// empty. Throws Error(kInput).
+std::unique_ptr<AudioStream> open_pcm_audio(int file, const PcmFormat& format, std::string name,
+                                            std::function<bool()> should_stop = {},
                                             double max_seconds = kDefaultMaxAudioSeconds);
 
 /// All samples of a recording at once.

@@ -1,10 +1,12 @@
 // AudioReader: what the three ways to read sound have in common. Internal to lib/media.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "lib/media/audio_decode.h"
 #include "lib/media/media_source.h"
 
 namespace gemma4 {
@@ -30,8 +32,9 @@ std::unique_ptr<AudioReader> open_sndfile_reader(MediaSourcePtr source);
 /// Everything else, the sound track of videos included, through FFmpeg.
 std::unique_ptr<AudioReader> open_ffmpeg_audio_reader(MediaSourcePtr source);
 
-/// Raw 16-bit little-endian mono PCM from a file descriptor, which is not closed. Each read
-/// returns what has arrived, so that live pipes are not held up.
-std::unique_ptr<AudioReader> open_pcm_reader(int file, int sample_rate, std::string name);
+/// Raw mono PCM from a file descriptor, which is not closed. Each read returns what has arrived,
+/// so that live pipes are not held up. See open_pcm_audio.
+std::unique_ptr<AudioReader> open_pcm_reader(int file, const PcmFormat& format, std::string name,
+                                             std::function<bool()> should_stop);
 
 }  // namespace gemma4

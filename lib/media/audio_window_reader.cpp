@@ -10,31 +10,43 @@ AudioWindowReader::AudioWindowReader(AudioStream& stream, const AudioWindowOptio
 }
 
 bool AudioWindowReader::next(AudioWindow& window, std::span<const float>& samples) {
-  const int64_t begin = std::max<int64_t>(0, own_begin_ - options_.overlap_samples / 2);
+  const int64_t begin = last_.next_begin();
+  const int64_t own_begin = last_.own_end;
   buffer_.erase(buffer_.begin(), buffer_.begin() + (begin - buffer_begin_));
   buffer_begin_ = begin;
-  read_until(begin + window_lookahead(options_));
-
-  const int64_t known_end = buffer_begin_ + static_cast<int64_t>(buffer_.size());
-  if (own_begin_ >= known_end) return false;
-  const auto envelope = energy_envelope(
-      std::span<const float>(buffer_).subspan(static_cast<size_t>(own_begin_ - buffer_begin_)));
-  window = next_audio_window(envelope, own_begin_, known_end, is_complete_, options_);
-  samples = std::span<const float>(buffer_).first(static_cast<size_t>(window.end - window.begin));
-  own_begin_ = window.own_end;
-  return true;
+  if (!options_.at_pauses) read_until(begin + window_lookahead(options_));
+  while (true) {
+    const int64_t known_end = buffer_begin_ + static_cast<int64_t>(buffer_.size());
+    if (own_begin >= known_end && is_complete_) return false;
+    if (own_begin < known_end) {
+      const auto envelope = energy_envelope(
+          std::span<const float>(buffer_).subspan(static_cast<size_t>(own_begin - buffer_begin_)));
+      const auto found =
+          next_audio_window(envelope, begin, own_begin, known_end, is_complete_, options_);
+      if (found) {
+        window = last_ = *found;
+        samples = std::span<const float>(buffer_).first(static_cast<size_t>(window.end - begin));
+        return true;
+      }
+    }
+    read_more(8000);
+  }
 }
 
 void AudioWindowReader::read_until(int64_t known_end) {
-  size_t filled = buffer_.size();
   const auto wanted = static_cast<size_t>(known_end - buffer_begin_);
-  buffer_.resize(std::max(filled, wanted));
-  while (!is_complete_ && filled < wanted) {
-    const size_t got = stream_.read(std::span<float>(buffer_).subspan(filled));
-    filled += got;
-    is_complete_ = got == 0;
-  }
-  buffer_.resize(filled);
+  while (buffer_.size() < wanted && read_more(wanted - buffer_.size())) continue;
+}
+
+/// Appends what comes next, at most so many samples; false at the end of the recording.
+bool AudioWindowReader::read_more(size_t most) {
+  if (is_complete_) return false;
+  const size_t filled = buffer_.size();
+  buffer_.resize(filled + most);
+  const size_t got = stream_.read(std::span<float>(buffer_).subspan(filled));
+  buffer_.resize(filled + got);
+  is_complete_ = got == 0;
+  return got > 0;
 }
 
 }  // namespace gemma4

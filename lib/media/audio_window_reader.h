@@ -1,7 +1,8 @@
 // AudioWindowReader: a recording of any length as the windows of audio_windows.h, one at a time.
 //
 // Holds one window and its look-ahead, whatever the length of the recording. The windows are
-// those that plan_audio_windows gives for the whole.
+// those that plan_audio_windows gives for the whole. With at_pauses no more is read than needed, so
+// that a window of live sound is there as soon as its pause was heard.
 #pragma once
 
 #include <span>
@@ -23,12 +24,13 @@ class AudioWindowReader {
 
  private:
   void read_until(int64_t known_end);
+  bool read_more(size_t most);
 
   AudioStream& stream_;
   AudioWindowOptions options_;
   std::vector<float> buffer_;
   int64_t buffer_begin_ = 0;  // position of buffer_[0] in the recording
-  int64_t own_begin_ = 0;     // first sample that no window owns yet
+  AudioWindow last_;
   bool is_complete_ = false;
 };
 

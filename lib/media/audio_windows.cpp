@@ -15,6 +15,15 @@ constexpr int64_t kMinTailSamples = 8000;
 constexpr int64_t kQuietBlocks = 30;
 /// A place is as good as a later one only if it is quieter by this much over the search range.
 constexpr double kEarlyPenaltyDecibels = 6.0;
+/// Mean square below which sound counts as silence whatever is around it (-70 dB).
+constexpr double kSilence = 1e-7;
+/// A pause of live sound: so many blocks, each this much below the mean so far (-20 dB).
+constexpr int64_t kPauseBlocks = 60;
+constexpr double kPauseShare = 0.01;
+/// Live windows are not cut before so many blocks (two seconds).
+constexpr int64_t kMinLiveBlocks = 200;
+/// Part of a window's mean energy below which a block of it counts as silence (-30 dB).
+constexpr double kSilentShare = 1e-3;
 
 /// The quietest block border in [first, last], later ones preferred. Blocks count from the start
 /// of the envelope.
@@ -40,7 +49,35 @@ int64_t quietest_border(std::span<const float> envelope, int64_t first, int64_t 
   return best;
 }
 
+/// Blocks before the middle of the first pause; nothing when there is none in the first
+/// `max_blocks`.
+std::optional<int64_t> first_pause(std::span<const float> envelope, int64_t max_blocks) {
+  double sum = 0.0;
+  int64_t quiet = 0;
+  const int64_t count = std::min<int64_t>(static_cast<int64_t>(envelope.size()), max_blocks);
+  for (int64_t i = 0; i < count; ++i) {
+    const double energy = envelope[static_cast<size_t>(i)];
+    sum += energy;
+    const double limit = std::max(kSilence, kPauseShare * sum / static_cast<double>(i + 1));
+    quiet = energy < limit ? quiet + 1 : 0;
+    if (quiet >= kPauseBlocks && i + 1 >= kMinLiveBlocks) return i + 1 - kPauseBlocks / 2;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+double sounding_seconds(std::span<const float> part, std::span<const float> whole) {
+  const std::vector<float> all = energy_envelope(whole);
+  double sum = 0.0;
+  for (const float energy : all) sum += energy;
+  const double limit =
+      std::max(kSilence, kSilentShare * sum / static_cast<double>(std::max<size_t>(1, all.size())));
+  const std::vector<float> blocks = energy_envelope(part);
+  const auto sounding = std::count_if(blocks.begin(), blocks.end(),
+                                      [limit](float energy) { return energy >= limit; });
+  return static_cast<double>(sounding) * static_cast<double>(kEnvelopeHop) / 16000.0;
+}
 
 std::vector<float> energy_envelope(std::span<const float> samples) {
   std::vector<float> envelope;
@@ -67,13 +104,25 @@ int64_t window_lookahead(const AudioWindowOptions& options) {
   return options.max_samples + kMinTailSamples;
 }
 
-AudioWindow next_audio_window(std::span<const float> envelope, int64_t own_begin, int64_t known_end,
-                              bool is_complete, const AudioWindowOptions& options) {
-  const int64_t half_overlap = options.overlap_samples / 2;
-  const int64_t begin = std::max<int64_t>(0, own_begin - half_overlap);
-  if (is_complete && known_end - begin <= options.max_samples) {
-    return {begin, own_begin, known_end, known_end};
+std::optional<AudioWindow> next_audio_window(std::span<const float> envelope, int64_t begin,
+                                             int64_t own_begin, int64_t known_end, bool is_complete,
+                                             const AudioWindowOptions& options) {
+  if (options.at_pauses) {
+    // The last block may be known in part only.
+    const int64_t known_blocks = (known_end - own_begin) / kEnvelopeHop;
+    const int64_t room = (begin + options.max_samples - own_begin) / kEnvelopeHop;
+    if (const auto blocks = first_pause(envelope, std::min(known_blocks, room))) {
+      const int64_t cut = (own_begin / kEnvelopeHop + *blocks) * kEnvelopeHop;
+      return AudioWindow{begin, own_begin, cut, cut};
+    }
   }
+  if (is_complete && known_end - begin <= options.max_samples) {
+    return AudioWindow{begin, own_begin, known_end, known_end};
+  }
+  if (!is_complete && known_end - begin < window_lookahead(options)) return std::nullopt;
+  // The same window whatever more is known.
+  if (known_end - begin > window_lookahead(options)) known_end = begin + window_lookahead(options);
+  const int64_t half_overlap = options.overlap_samples / 2;
   // The cut lies on a block border in the second half of the window, leaves room for the overlap
   // behind it, and leaves a last window of a sensible length.
   const int64_t latest = std::min(begin + options.max_samples - half_overlap,
@@ -85,19 +134,19 @@ AudioWindow next_audio_window(std::span<const float> envelope, int64_t own_begin
                                     (earliest + kEnvelopeHop - 1) / kEnvelopeHop - first_block,
                                     latest / kEnvelopeHop - first_block);
   const int64_t cut = border * kEnvelopeHop;
-  return {begin, own_begin, cut, cut + half_overlap};
+  return AudioWindow{begin, own_begin, cut, cut + half_overlap};
 }
 
 std::vector<AudioWindow> plan_audio_windows(std::span<const float> envelope, int64_t total_samples,
                                             const AudioWindowOptions& options) {
   check_audio_window_options(options);
   std::vector<AudioWindow> windows;
-  int64_t own_begin = 0;
-  while (own_begin < total_samples) {
-    const auto first_block = static_cast<size_t>(own_begin / kEnvelopeHop);
-    windows.push_back(
-        next_audio_window(envelope.subspan(first_block), own_begin, total_samples, true, options));
-    own_begin = windows.back().own_end;
+  AudioWindow window;
+  while (window.own_end < total_samples) {
+    const auto first_block = static_cast<size_t>(window.own_end / kEnvelopeHop);
+    window = *next_audio_window(envelope.subspan(first_block), window.next_begin(), window.own_end,
+                                total_samples, true, options);
+    windows.push_back(window);
   }
   return windows;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,6 +18,8 @@ inline constexpr int64_t kEnvelopeHop = 160;
 struct AudioWindowOptions {
   int64_t max_samples = 480'000;     // of a window, overlaps included
   int64_t overlap_samples = 16'000;  // shared by two neighbours, half on either side of the cut
+  /// For live sound: a window ends in the first pause after two seconds, without an overlap.
+  bool at_pauses = false;
 };
 
 /// Positions in samples, ends exclusive: begin <= own_begin < own_end <= end.
@@ -25,21 +28,29 @@ struct AudioWindow {
   int64_t own_begin = 0;
   int64_t own_end = 0;
   int64_t end = 0;
+
+  /// Where the next window begins, unless this is the last one: what this one covers behind its
+  /// cut, the next one covers before it.
+  int64_t next_begin() const { return own_end - (end - own_end); }
   bool operator==(const AudioWindow&) const = default;
 };
 
 /// Mean energy of each block of kEnvelopeHop samples; the last block may be shorter.
 std::vector<float> energy_envelope(std::span<const float> samples);
 
-/// Samples that must be known beyond the start of a window before it can be cut off.
+/// Seconds of `part` that are not silence, judged by the loudness of `whole`, which holds it.
+double sounding_seconds(std::span<const float> part, std::span<const float> whole);
+
+/// Samples that must be known beyond the start of a window to cut it off where there is no pause.
 int64_t window_lookahead(const AudioWindowOptions& options);
 
-/// The window that follows one which owns the samples before `own_begin`.
+/// The window that begins at `begin` and owns the samples from `own_begin` on; nothing while more
+/// of the recording must be known. It does not depend on how much more is known than needed.
 /// `envelope`: energies from the start of the recording's block own_begin / kEnvelopeHop on.
-/// `known_end`: samples of the recording known so far. Either `is_complete` (the recording ends
-/// there), or there are at least window_lookahead samples from own_begin's window start on.
-AudioWindow next_audio_window(std::span<const float> envelope, int64_t own_begin, int64_t known_end,
-                              bool is_complete, const AudioWindowOptions& options);
+/// `known_end`: samples of the recording known so far; `is_complete`: it ends there.
+std::optional<AudioWindow> next_audio_window(std::span<const float> envelope, int64_t begin,
+                                             int64_t own_begin, int64_t known_end, bool is_complete,
+                                             const AudioWindowOptions& options);
 
 /// All windows of a recording of `total_samples`; empty for none. `envelope`: of all of it.
 /// Throws Error(kUsage) when max_samples is below two seconds or less than three times the overlap.

@@ -11,6 +11,13 @@ namespace {
 
 constexpr int64_t kMaxSize = 1 << 24;  // of any dimension; far above every release
 
+constexpr char kDiffusion[] = "diffusion_gemma";
+
+// What its config leaves out, because every model of this type has it (spec mtp-diffusion.md, B2).
+bool is_diffusion(const ConfigReader& text) {
+  return text.text_or("model_type", "") == "diffusion_gemma_text";
+}
+
 struct KindShape {
   int32_t head_dim;
   int32_t num_kv_heads;
@@ -51,9 +58,9 @@ void apply_per_layer_config(const ConfigReader& text, std::vector<LayerConfig>& 
   }
 }
 
-std::vector<LayerConfig> parse_layers(const ConfigReader& text) {
+std::vector<LayerConfig> parse_layers(const ConfigReader& text, KvOwner owner) {
   const std::vector<LayerKind> kinds = layer_kinds(text);
-  const bool k_eq_v = text.boolean_or("attention_k_eq_v", false);
+  const bool k_eq_v = text.boolean_or("attention_k_eq_v", is_diffusion(text));
   const auto kv_heads = static_cast<int32_t>(text.integer("num_key_value_heads", 1, kMaxSize));
   const auto head_dim = static_cast<int32_t>(text.integer("head_dim", 2, kMaxSize));
   const KindShape sliding{head_dim, kv_heads};
@@ -64,7 +71,11 @@ std::vector<LayerConfig> parse_layers(const ConfigReader& text) {
                    text.integer_or("num_global_key_value_heads", kv_heads, 1, kMaxSize))
              : kv_heads};
   const auto count = static_cast<int64_t>(kinds.size());
-  const int64_t shared = text.integer_or("num_kv_shared_layers", 0, 0, count - 1);
+  const bool borrows_all = owner == KvOwner::kAnotherModel;
+  const int64_t shared = text.integer_or("num_kv_shared_layers", 0, 0, count - !borrows_all);
+  if (borrows_all && shared != 0 && shared != count) {
+    text.fail("num_kv_shared_layers", "an assistant's layers have no keys and values of their own");
+  }
   const int64_t first_shared = count - shared;
   const bool wide = text.boolean_or("use_double_wide_mlp", false) && shared > 0;
   const int64_t intermediate = text.integer("intermediate_size", 1, kMaxSize);
@@ -77,12 +88,13 @@ std::vector<LayerConfig> parse_layers(const ConfigReader& text) {
     layer.head_dim = shape.head_dim;
     layer.num_kv_heads = shape.num_kv_heads;
     layer.k_eq_v = k_eq_v && layer.kind == LayerKind::kFull;
-    layer.owns_kv = l < first_shared;
+    layer.owns_kv = l < first_shared && !borrows_all;
     layer.intermediate_size =
         static_cast<int32_t>(wide && !layer.owns_kv ? 2 * intermediate : intermediate);
     layer.kv_layer = static_cast<int32_t>(l);
   }
   apply_per_layer_config(text, layers);
+  if (borrows_all) return layers;
   for (int64_t l = first_shared; l < count; ++l) {  // the last layer of the same kind that owns KV
     LayerConfig& layer = layers[static_cast<size_t>(l)];
     int64_t donor = first_shared - 1;
@@ -121,7 +133,7 @@ RopeConfig parse_rope(const ConfigReader& text, const char* kind) {
 }
 
 void parse_experts(const ConfigReader& text, TextConfig& out) {
-  if (!text.boolean_or("enable_moe_block", false)) return;
+  if (!text.boolean_or("enable_moe_block", is_diffusion(text))) return;
   out.num_experts = static_cast<int32_t>(text.integer("num_experts", 1, 65536));
   out.experts_per_token = static_cast<int32_t>(text.integer("top_k_experts", 1, out.num_experts));
   const char* width =
@@ -129,7 +141,9 @@ void parse_experts(const ConfigReader& text, TextConfig& out) {
   out.expert_intermediate_size = static_cast<int32_t>(text.integer(width, 1, kMaxSize));
 }
 
-TextConfig parse_text(const ConfigReader& top, const ConfigReader& text) {
+}  // namespace
+
+TextConfig parse_text_config(const ConfigReader& top, const ConfigReader& text, KvOwner owner) {
   TextConfig out;
   out.vocab_size = static_cast<int32_t>(text.integer("vocab_size", 1, kMaxSize));
   out.hidden_size = static_cast<int32_t>(text.integer("hidden_size", 1, kMaxSize));
@@ -157,7 +171,7 @@ TextConfig parse_text(const ConfigReader& top, const ConfigReader& text) {
         text.integer_or("vocab_size_per_layer_input", out.vocab_size, 1, kMaxSize));
   }
   parse_experts(text, out);
-  out.layers = parse_layers(text);
+  out.layers = parse_layers(text, owner);
   for (const LayerConfig& layer : out.layers) {
     if (layer.head_dim % 2 != 0) text.fail("head_dim", "must be even");
     if (out.num_heads % layer.num_kv_heads != 0) {
@@ -170,6 +184,45 @@ TextConfig parse_text(const ConfigReader& top, const ConfigReader& text) {
   const Dtype dtype = config_dtype(top, text);
   out.embedding_scale = round_to_dtype(std::sqrt(static_cast<float>(out.hidden_size)), dtype);
   out.per_layer_scale = round_to_dtype(std::sqrt(static_cast<float>(out.per_layer_width)), dtype);
+  return out;
+}
+
+namespace {
+
+// generation_config.json: a missing value is the official default, null turns a rule off.
+DiffusionConfig parse_diffusion(const ConfigReader& top, const ConfigReader& text,
+                                const ConfigReader& generation, const Json& generation_json) {
+  const auto off = [&](const char* key) {
+    const auto found = generation_json.find(key);
+    return found != generation_json.end() && found->is_null();
+  };
+  DiffusionConfig out;
+  out.canvas_length = static_cast<int32_t>(top.integer("canvas_length", 1, 1 << 16));
+  out.self_conditioning_size = static_cast<int32_t>(text.integer_or(
+      "self_conditioning_size", text.integer("intermediate_size", 1, kMaxSize), 1, kMaxSize));
+  out.max_denoising_steps = static_cast<int32_t>(
+      generation.integer_or("max_denoising_steps", out.max_denoising_steps, 1, 1 << 16));
+  if (generation.has("sampler_config")) {
+    const ConfigReader sampler = generation.object("sampler_config");
+    const std::string kind = sampler.text_or("_cls_name", "EntropyBoundSamplerConfig");
+    if (kind != "EntropyBoundSamplerConfig") {
+      sampler.fail("_cls_name", "\"" + kind + "\" is not supported");
+    }
+    out.entropy_bound = sampler.number_or("entropy_bound", out.entropy_bound);
+    if (!(out.entropy_bound > 0.0)) sampler.fail("entropy_bound", "must be positive");
+  }
+  out.has_temperature = !off("t_min") && !off("t_max");
+  out.t_min = generation.number_or("t_min", out.t_min);
+  out.t_max = generation.number_or("t_max", out.t_max);
+  if (out.t_min < 0.0) generation.fail("t_min", "is negative");
+  if (!(out.t_max > out.t_min)) generation.fail("t_max", "must be above t_min");
+  out.stops_early = !off("stability_threshold") && !off("confidence_threshold");
+  out.stability_threshold = static_cast<int32_t>(
+      generation.integer_or("stability_threshold", out.stability_threshold, 0, 1 << 16));
+  out.confidence_threshold = generation.number_or("confidence_threshold", out.confidence_threshold);
+  if (!(out.confidence_threshold > 0.0)) {
+    generation.fail("confidence_threshold", "must be positive");
+  }
   return out;
 }
 
@@ -207,18 +260,31 @@ ModelConfig parse_model_config(const Json& config, const Json& generation) {
   const ConfigReader top(config, "config.json");
   ModelConfig out;
   out.model_type = top.text("model_type");
-  const std::set<std::string> composite = {"gemma4", "gemma4_unified"};
+  const std::set<std::string> composite = {"gemma4", "gemma4_unified", kDiffusion};
   const std::set<std::string> text_only = {"gemma4_text", "gemma4_unified_text"};
   if (!composite.contains(out.model_type) && !text_only.contains(out.model_type)) {
     top.fail("model_type", "\"" + out.model_type +
-                               "\" is not supported; supported are gemma4, gemma4_text and "
-                               "gemma4_unified");
+                               "\" is not supported; supported are gemma4, gemma4_text, "
+                               "gemma4_unified and diffusion_gemma");
   }
   const ConfigReader text = composite.contains(out.model_type) ? top.object("text_config") : top;
-  out.text = parse_text(top, text);
+  if (is_diffusion(text) != (out.model_type == kDiffusion)) {
+    text.fail("model_type", "does not go with model_type " + out.model_type);
+  }
+  out.text = parse_text_config(top, text, KvOwner::kItself);
   const int32_t vocab = out.text.vocab_size;
 
   const ConfigReader gen(generation, "generation_config.json");
+  if (out.model_type == kDiffusion) {
+    if (out.text.num_experts == 0) text.fail("enable_moe_block", "must be true");
+    if (out.text.per_layer_width > 0) {
+      text.fail("hidden_size_per_layer_input", "is not supported for diffusion_gemma");
+    }
+    if (out.text.last_kv_layer() + 1 != out.text.num_layers()) {
+      text.fail("num_kv_shared_layers", "is not supported for diffusion_gemma");
+    }
+    out.diffusion = parse_diffusion(top, text, gen, generation);
+  }
   std::set<int32_t> stops;
   add_ids(gen, "eos_token_id", vocab, stops);
   add_ids(top, "eos_token_id", vocab, stops);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -70,16 +71,45 @@ struct GenerationDefaults {
   std::vector<int32_t> suppress_tokens;
 };
 
+/// A model that writes its answer in blocks, each settled in up to max_denoising_steps steps (spec
+/// mtp-diffusion.md, B2). The defaults are those of the official implementation.
+struct DiffusionConfig {
+  int32_t canvas_length = 0;  // tokens of a block
+  int32_t self_conditioning_size = 0;
+  int32_t max_denoising_steps = 48;
+  double entropy_bound = 0.1;  // nats that the accepted places of a step may have
+  /// The temperature falls from t_max towards t_min over the steps.
+  double t_min = 0.4;
+  double t_max = 0.8;
+  bool has_temperature = true;  // false: the logits are used as they are
+  /// A block is done when its best tokens are those of so many steps before, and the mean entropy
+  /// is below confidence_threshold.
+  int32_t stability_threshold = 1;
+  double confidence_threshold = 0.005;
+  bool stops_early = true;
+};
+
 struct ModelConfig {
-  std::string model_type;  // gemma4, gemma4_text, gemma4_unified, gemma4_unified_text
+  /// gemma4, gemma4_text, gemma4_unified, gemma4_unified_text, diffusion_gemma
+  std::string model_type;
   TextConfig text;
   MediaTokens media;
   GenerationDefaults generation;
-  std::vector<int32_t> stop_ids;  // union over all files (ruling 5), ascending
+  std::optional<DiffusionConfig> diffusion;  // of diffusion_gemma only
+  std::vector<int32_t> stop_ids;             // union over all files (ruling 5), ascending
   int32_t bos_id = 2;
   int32_t pad_id = 0;
   Json json;  // config.json itself, for the parts that other files read
 };
+
+class ConfigReader;
+
+/// Whose keys and values the layers of a decoder read.
+enum class KvOwner { kItself, kAnotherModel };
+
+/// The decoder that `text` describes, a part of `top` or `top` itself. With kAnotherModel no layer
+/// owns keys and values (an assistant; `kv_layer` is left to the caller). Throws as below.
+TextConfig parse_text_config(const ConfigReader& top, const ConfigReader& text, KvOwner owner);
 
 /// Throws Error(kModel) naming the key for a missing, ill-typed or unsupported value.
 /// `generation` is generation_config.json, or an empty object.

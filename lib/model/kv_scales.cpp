@@ -55,9 +55,10 @@ float scale_of(const Checkpoint& checkpoint, const std::string& attention, const
 }  // namespace
 
 std::vector<KvScales> load_kv_scales(const Checkpoint& checkpoint, const TextConfig& config) {
-  const std::string composite = "model.language_model.";
-  const std::string prefix =
-      checkpoint.find(composite + "norm.weight") != nullptr ? composite : "model.";
+  std::string prefix = "model.";
+  for (const char* composite : {"model.language_model.", "model.decoder."}) {
+    if (checkpoint.find(std::string(composite) + "norm.weight") != nullptr) prefix = composite;
+  }
   std::vector<KvScales> scales(config.layers.size());
   for (size_t l = 0; l < scales.size(); ++l) {
     if (!config.layers[l].owns_kv) continue;

@@ -13,7 +13,7 @@ MediaEncoders load_media_encoders(TensorSource& source, const ModelConfig& confi
   source.ignore_prefix("model.embed_audio.embedding.");
   const int32_t hidden = config.text.hidden_size;
   MediaEncoders out;
-  if (config.model_type == "gemma4") {
+  if (config.model_type == "gemma4" || config.diffusion) {
     if (const auto vision = parse_vision_tower_config(config.json)) {
       out.image = std::make_unique<VisionEncoder>(source, *vision, hidden, ops);
     }

@@ -6,10 +6,9 @@
 #include "lib/base/error.h"
 
 namespace gemma4 {
-namespace {
 
 // inv_freq in float32 steps, as the official implementation takes them (spec 2.7).
-RopeTable make_rope(Ops& ops, const RopeConfig& rope, int32_t head_dim) {
+RopeTable make_rope_table(Ops& ops, const RopeConfig& rope, int32_t head_dim) {
   const int32_t pairs = head_dim / 2;
   const int32_t rotated =
       rope.proportional ? static_cast<int32_t>(rope.partial_rotary_factor * head_dim / 2) : pairs;
@@ -22,6 +21,8 @@ RopeTable make_rope(Ops& ops, const RopeConfig& rope, int32_t head_dim) {
   }
   return {ops.upload({frequency.data(), Dtype::kF32, {pairs}})};
 }
+
+namespace {
 
 struct Widths {
   int64_t q = 0, kv = 0, inputs = 0;
@@ -37,6 +38,11 @@ Widths widest(const TextConfig& config) {
   return w;
 }
 
+Matrix rows_of(Matrix m, int64_t first, int64_t count) {
+  const int64_t row_bytes = m.cols * dtype_bits(m.dtype) / 8;
+  return {static_cast<std::byte*>(m.data) + first * row_bytes, m.dtype, count, m.cols};
+}
+
 }  // namespace
 
 TextDecoder::TextDecoder(Ops& ops, const TextConfig& config, TextWeights weights, int64_t max_rows)
@@ -48,7 +54,7 @@ TextDecoder::TextDecoder(Ops& ops, const TextConfig& config, TextWeights weights
   for (const LayerConfig& layer : config.layers) {
     RopeTable& table = rope_[static_cast<size_t>(layer.kind)];
     if (table.inverse_frequency.empty()) {
-      table = make_rope(ops, config.rope[static_cast<size_t>(layer.kind)], layer.head_dim);
+      table = make_rope_table(ops, config.rope[static_cast<size_t>(layer.kind)], layer.head_dim);
     } else if (table.inverse_frequency.size * 2 != layer.head_dim) {
       throw Error(ErrorKind::kModel, "layers of one kind differ in head_dim", "config.json");
     }
@@ -90,10 +96,10 @@ Matrix TextDecoder::matrix(int64_t rows, int64_t cols) {
 }
 
 Matrix TextDecoder::forward(Step& step, std::span<const int32_t> wanted,
-                            std::span<const KvLayer> kv) {
+                            std::span<const KvLayer> kv, std::span<const CanvasRows> canvases) {
   Step tail;
   ops_.begin_step(step);
-  Stream s = start(step, wanted, tail);
+  Stream s = start(step, wanted, tail, canvases);
   for (int32_t l = 0; l < config_.num_layers(); ++l) {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(l)];
     const KvLayer& keys_values = kv[static_cast<size_t>(w.config.kv_layer)];
@@ -114,15 +120,17 @@ Matrix TextDecoder::forward(Step& step, std::span<const int32_t> wanted,
   return s.normed.first(static_cast<int64_t>(wanted.size()));
 }
 
-TextDecoder::Stream TextDecoder::start(Step& step, std::span<const int32_t> wanted, Step& tail) {
+TextDecoder::Stream TextDecoder::start(Step& step, std::span<const int32_t> wanted, Step& tail,
+                                       std::span<const CanvasRows> canvases) {
   const int64_t rows = step.rows();
   const int32_t width = config_.per_layer_width;
   const bool narrows = static_cast<int64_t>(wanted.size()) < rows;
   // Rows that nobody wants need the per-layer inputs of the lower layers only.
   const int32_t input_layers = narrows ? last_kv_layer_ + 1 : config_.num_layers();
-  Stream s{&step, x_.first(rows), normed_.first(rows), {}, 0};
+  Stream s{&step, x_.first(rows), normed_.first(rows), {}, 0, canvases};
   ops_.embed(step, weights_.embed_tokens, config_.embedding_scale, s.x);
   show("embed", -1, s.x);
+  condition(s);
   if (narrows && !wanted.empty()) {
     tail = step.select({wanted.begin(), wanted.end()});
     ops_.begin_step(tail);
@@ -149,10 +157,31 @@ TextDecoder::Stream TextDecoder::start(Step& step, std::span<const int32_t> want
   return s;
 }
 
+// The input of canvas rows (spec mtp-diffusion.md, B5): x = rms_norm(x + f), f the
+// self-conditioning of the last step's mixture. Of a mixture of zeros f is zero; the norm has no
+// weight.
+void TextDecoder::condition(const Stream& s) {
+  const float eps = config_.rms_norm_eps;
+  for (const CanvasRows& canvas : s.canvases) {
+    const Matrix x = rows_of(s.x, canvas.first, canvas.count);
+    const Matrix normed = normed_.first(canvas.count);
+    const Matrix branch = branch_.first(canvas.count);
+    ops_.rms_norm(canvas.mixture, weights_.canvas.pre_norm, eps, normed);
+    ops_.gated_mlp(normed, weights_.canvas.mlp, branch);
+    ops_.add_residual(x, branch, {}, eps, normed);
+    ops_.rms_norm(x, {}, eps, x);
+    show("inputs", -1, x);
+  }
+}
+
 TextDecoder::Stream TextDecoder::narrow(const Stream& stream, Step& tail,
                                         std::span<const int32_t> wanted) {
   const int64_t rows = tail.rows();
-  Stream s{&tail, tail_x_.first(rows), tail_normed_.first(rows), {}, last_kv_layer_};
+  Stream s{&tail, tail_x_.first(rows), tail_normed_.first(rows), {}, last_kv_layer_, {}};
+  if (!stream.canvases.empty()) {
+    tail_canvas_ = {0, rows, {}};
+    s.canvases = {&tail_canvas_, 1};
+  }
   ops_.gather_rows(stream.x, wanted, s.x);
   ops_.gather_rows(stream.normed, wanted, s.normed);
   if (config_.per_layer_width > 0) {
@@ -222,6 +251,7 @@ void TextDecoder::feed_forward(const LayerWeights& w, const Stream& s, int32_t l
   routing_.rows = s.x.rows;
   ops_.route_experts(s.x, w.router, config_.rms_norm_eps, routing_);
   ops_.rms_norm(s.x, w.pre_feedforward_layernorm_2, config_.rms_norm_eps, s.normed);
+  show("topk_weights", layer, {routing_.weights, Dtype::kF32, s.x.rows, routing_.top_k});
   ops_.expert_mlp(s.normed, w.experts, routing_, experts);
   show("experts_out", layer, experts);
   ops_.rms_norm(branch, w.post_feedforward_layernorm_1, config_.rms_norm_eps, branch);
@@ -230,23 +260,40 @@ void TextDecoder::feed_forward(const LayerWeights& w, const Stream& s, int32_t l
 }
 
 void TextDecoder::finish_layer(const LayerWeights& w, const Stream& s, int32_t layer) {
-  const float eps = config_.rms_norm_eps;
-  const Matrix branch = branch_.first(s.x.rows);
-  const Vector& next = layer + 1 < config_.num_layers()
-                           ? weights_.layers[static_cast<size_t>(layer) + 1].input_layernorm
-                           : weights_.norm;
   if (config_.per_layer_width == 0) {
-    ops_.close_block(s.x, branch, w.post_feedforward_layernorm, eps, w.layer_scalar, next,
-                     s.normed);
+    close_layer(w, s, layer, w.post_feedforward_layernorm);
   } else {
+    const Matrix branch = branch_.first(s.x.rows);
     // The per-layer gate reads the stream un-normalised.
-    ops_.close_block(s.x, branch, w.post_feedforward_layernorm, eps, 1.0f, {}, {});
+    ops_.close_block(s.x, branch, w.post_feedforward_layernorm, config_.rms_norm_eps, 1.0f, {}, {});
     ops_.per_layer_inject(s.x, w.per_layer_input_gate, w.per_layer_projection, s.inputs,
                           layer - s.first_input, branch);
     show("ple_out", layer, branch);
-    ops_.close_block(s.x, branch, w.post_per_layer_input_norm, eps, w.layer_scalar, next, s.normed);
+    close_layer(w, s, layer, w.post_per_layer_input_norm);
   }
   show("out", layer, s.x);
+}
+
+// The layer's last residual, with the scalar of each row's mode.
+void TextDecoder::close_layer(const LayerWeights& w, const Stream& s, int32_t layer,
+                              const Vector& post_norm) {
+  const Vector& next = layer + 1 < config_.num_layers()
+                           ? weights_.layers[static_cast<size_t>(layer) + 1].input_layernorm
+                           : weights_.norm;
+  int64_t done = 0;
+  const auto close = [&](int64_t end, float scalar) {
+    if (end > done) {
+      ops_.close_block(rows_of(s.x, done, end - done), rows_of(branch_, done, end - done),
+                       post_norm, config_.rms_norm_eps, scalar, next,
+                       rows_of(s.normed, done, end - done));
+    }
+    done = end;
+  };
+  for (const CanvasRows& canvas : s.canvases) {
+    close(canvas.first, w.layer_scalar);
+    close(canvas.first + canvas.count, weights_.canvas.layer_scalars[static_cast<size_t>(layer)]);
+  }
+  close(s.x.rows, w.layer_scalar);
 }
 
 void TextDecoder::logits(Matrix hidden, Matrix out) {

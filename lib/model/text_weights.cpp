@@ -145,6 +145,14 @@ std::string text_prefix(const TensorSource& source) {
   return source.has(composite + "norm.weight") ? composite : "model.";
 }
 
+LayerWeights load_layer_weights(TensorSource& source, const TextConfig& config,
+                                const LayerConfig& layer, const std::string& prefix, Ops& ops,
+                                WeightFormat format) {
+  LayerWeights weights = LayerLoader(source, config, prefix).load(layer);
+  finish_layer(source, ops, format, weights);
+  return weights;
+}
+
 TextWeights load_text_weights(TensorSource& source, const TextConfig& config, Ops& ops,
                               const WeightChoice& choice, const LoadProgress& progress) {
   const std::string prefix = text_prefix(source);
@@ -173,10 +181,30 @@ TextWeights load_text_weights(TensorSource& source, const TextConfig& config, Op
     finish_matrix(source, ops, choice.lm_head, w.lm_head);
   }
   for (int32_t l = 0; l < config.num_layers(); ++l) {
-    LayerLoader loader(source, config, prefix + "layers." + std::to_string(l) + ".");
-    w.layers.push_back(loader.load(config.layers[static_cast<size_t>(l)]));
-    finish_layer(source, ops, choice.linears, w.layers.back());
+    w.layers.push_back(load_layer_weights(source, config, config.layers[static_cast<size_t>(l)],
+                                          prefix + "layers." + std::to_string(l) + ".", ops,
+                                          choice.linears));
     if (progress) progress(l + 1, config.num_layers());
+  }
+  return w;
+}
+
+CanvasWeights load_canvas_weights(TensorSource& source, const ModelConfig& config, Ops& ops,
+                                  const WeightChoice& choice) {
+  const std::string module = "model.decoder.self_conditioning.";
+  const int64_t hidden = config.text.hidden_size;
+  const int64_t width = config.diffusion->self_conditioning_size;
+  CanvasWeights w;
+  w.pre_norm = source.vector(module + "pre_norm.weight", hidden);
+  w.mlp = {source.matrix(module + "gate_proj", width, hidden),
+           source.matrix(module + "up_proj", width, hidden),
+           source.matrix(module + "down_proj", hidden, width)};
+  for (Weight* weight : {&w.mlp.gate, &w.mlp.up, &w.mlp.down}) {
+    finish_matrix(source, ops, choice.linears, *weight);
+  }
+  for (int32_t l = 0; l < config.text.num_layers(); ++l) {
+    w.layer_scalars.push_back(
+        source.scalar("model.decoder.layers." + std::to_string(l) + ".layer_scalar"));
   }
   return w;
 }

@@ -33,6 +33,15 @@ struct LayerWeights {
   Vector post_per_layer_input_norm;
 };
 
+/// What a diffusion model has for its canvases (spec mtp-diffusion.md, B3).
+struct CanvasWeights {
+  Vector pre_norm;  // [hidden]
+  MlpWeights mlp;   // of self-conditioning, [self_conditioning_size, hidden] and back
+  /// [layers] these multiply the residual stream of canvas rows; LayerWeights::layer_scalar that of
+  /// all others. Published checkpoints hold equal values.
+  std::vector<float> layer_scalars;
+};
+
 struct TextWeights {
   Weight embed_tokens;  // [vocab, hidden]
   Weight lm_head;       // empty: tied to embed_tokens
@@ -41,6 +50,7 @@ struct TextWeights {
   Weight per_layer_model_projection;  // [layers * per_layer_width, hidden]
   Vector per_layer_projection_norm;   // [per_layer_width]
   std::vector<LayerWeights> layers;
+  CanvasWeights canvas;  // empty unless the model is a diffusion model
 
   const Weight& head() const { return lm_head.empty() ? embed_tokens : lm_head; }
 };
@@ -51,10 +61,19 @@ using LoadProgress = std::function<void(int64_t, int64_t)>;
 /// "model.language_model." for multimodal checkpoints, "model." for text-only ones.
 std::string text_prefix(const TensorSource& source);
 
+/// Takes and prepares the tensors of one layer, whose names begin with `prefix`.
+LayerWeights load_layer_weights(TensorSource& source, const TextConfig& config,
+                                const LayerConfig& layer, const std::string& prefix, Ops& ops,
+                                WeightFormat format);
+
 /// Takes all tensors of the decoder, prepares them on `ops`, and marks as known what released
 /// files carry unused (ruling 12). The towers' tensors stay for their own loaders.
 /// `choice`: matrices are converted one at a time, and the stored ones let go.
 TextWeights load_text_weights(TensorSource& source, const TextConfig& config, Ops& ops,
                               const WeightChoice& choice = {}, const LoadProgress& progress = {});
+
+/// TextWeights::canvas of a diffusion checkpoint, converted as load_text_weights converts linears.
+CanvasWeights load_canvas_weights(TensorSource& source, const ModelConfig& config, Ops& ops,
+                                  const WeightChoice& choice = {});
 
 }  // namespace gemma4

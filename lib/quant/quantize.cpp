@@ -203,6 +203,7 @@ class Quantizer {
       square += squares[row];
       error += errors[row];
     }
+    result.squares = square;
     result.relative_error = square > 0.0 ? std::sqrt(error / square) : 0.0;
     matrix->owner = std::move(owned);
     result.matrix = std::move(matrix);

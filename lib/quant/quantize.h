@@ -34,6 +34,7 @@ inline constexpr QuantizeFormat kInt4Group32{
 struct QuantizeResult {
   std::shared_ptr<const QuantizedMatrix> matrix;  // owns its bytes
   double relative_error = 0.0;                    // rms(W - dequantised) / rms(W)
+  double squares = 0.0;                           // sum of W^2
   double on_grid = 0.0;  // share of groups on a 4-bit grid, of a sample when it is no QAT matrix
   bool used_grid = false;
 };

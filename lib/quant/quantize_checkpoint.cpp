@@ -147,7 +147,7 @@ class Converter {
     writer.write(matrix.module + ".weight_scale", bytes_at(quantized.scales, scale_bytes));
     writer.write(matrix.module + ".weight_shape", std::as_bytes(std::span(shape)));
     report_.modules.push_back(
-        {matrix.module, result.relative_error, result.on_grid, result.used_grid});
+        {matrix.module, result.relative_error, result.squares, result.on_grid, result.used_grid});
     advance(static_cast<uint64_t>(matrix.rows) * row_bytes, matrix.module);
   }
 
@@ -168,7 +168,7 @@ class Converter {
 bool is_copied(const fs::path& file) {
   const std::string name = file.filename().string();
   if (name == "config.json" || name.ends_with(".safetensors") ||
-      name == "model.safetensors.index.json") {
+      name == "model.safetensors.index.json" || name.starts_with("gemma4-cache-")) {
     return false;
   }
   constexpr std::array<std::string_view, 7> kLeftOut = {".py",  ".bin",  ".pt",     ".pth",
@@ -208,7 +208,8 @@ void require_space(const fs::path& directory, uint64_t bytes) {
 
 QuantizeReport quantize_checkpoint(const fs::path& source, const fs::path& destination,
                                    const QuantizeOptions& options,
-                                   const std::function<void(const QuantizeProgress&)>& progress) {
+                                   const std::function<void(const QuantizeProgress&)>& progress,
+                                   const AcceptQuantized& accept) {
   require_apart(source, destination);
   const Checkpoint checkpoint = Checkpoint::open(source);
   const QuantizePlan plan = plan_quantization(checkpoint, options);
@@ -218,6 +219,7 @@ QuantizeReport quantize_checkpoint(const fs::path& source, const fs::path& desti
       Converter(checkpoint, plan, progress).run(output.partial(), options.shard_bytes);
   copy_other_files(source, output.partial());
   write_file_atomically(output.partial() / "config.json", plan.config.dump(2) + "\n");
+  if (accept) accept(output.partial(), report);
   output.commit();
   return report;
 }

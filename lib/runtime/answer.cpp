@@ -43,6 +43,39 @@ std::span<const uint64_t> Answer::allowed() {
   return constraint_ ? constraint_->allowed() : std::span<const uint64_t>{};
 }
 
+bool Answer::is_stop(TokenId token) const {
+  return !request_.ignore_eos && std::find(request_.stop_ids.begin(), request_.stop_ids.end(),
+                                           token) != request_.stop_ids.end();
+}
+
+std::vector<TokenId> Answer::possible(std::vector<TokenId> drafts) {
+  const auto stop =
+      std::find_if(drafts.begin(), drafts.end(), [&](TokenId token) { return is_stop(token); });
+  drafts.erase(stop, drafts.end());
+  if (!constraint_) return drafts;
+  const AnswerConstraint::Position before = constraint_->position();
+  size_t count = 0;
+  while (count < drafts.size() && constraint_->continues(drafts[count])) {
+    constraint_->accept(drafts[count++]);
+  }
+  constraint_->restore(before);
+  drafts.resize(count);
+  return drafts;
+}
+
+std::vector<std::vector<uint64_t>> Answer::allowed_after(std::span<const TokenId> drafts) {
+  std::vector<std::vector<uint64_t>> masks(drafts.size() + 1);
+  if (!constraint_) return masks;
+  const AnswerConstraint::Position before = constraint_->position();
+  for (size_t i = 0; i < masks.size(); ++i) {
+    const auto mask = constraint_->allowed();
+    masks[i].assign(mask.begin(), mask.end());
+    if (i < drafts.size()) constraint_->accept(drafts[i]);
+  }
+  constraint_->restore(before);
+  return masks;
+}
+
 std::optional<TokenId> Answer::forced_token() {
   // A forced token has no row of logits to report from.
   if (!constraint_ || ended_ || request_.logprobs) return std::nullopt;
@@ -52,10 +85,7 @@ std::optional<TokenId> Answer::forced_token() {
 void Answer::push(TokenId token, std::optional<TokenLogprob> logprob, int64_t room) {
   ++result_.completion_tokens;
   if (constraint_) constraint_->accept(token);
-  const bool is_stop = !request_.ignore_eos &&
-                       std::find(request_.stop_ids.begin(), request_.stop_ids.end(), token) !=
-                           request_.stop_ids.end();
-  if (is_stop) {
+  if (is_stop(token)) {
     end(FinishReason::kStop);
     return;
   }

@@ -25,6 +25,11 @@ class Answer {
   bool ended() const { return ended_; }
   /// The mask for the next token (SampleRow::allowed); empty: every token is allowed.
   std::span<const uint64_t> allowed();
+  /// Drafted tokens that may follow, up to the first that ends the answer or that its grammar
+  /// forbids.
+  std::vector<TokenId> possible(std::vector<TokenId> drafts);
+  /// Masks for the tokens after 0, 1, ... of `drafts`, which are possible; empty: all are allowed.
+  std::vector<std::vector<uint64_t>> allowed_after(std::span<const TokenId> drafts);
   /// The one token that must follow, if that is known without the model.
   std::optional<TokenId> forced_token();
   /// Ids so far that count for penalties and logprobs.
@@ -32,6 +37,7 @@ class Answer {
   GenerationResult& result() { return result_; }
 
  private:
+  bool is_stop(TokenId token) const;
   void emit(const std::vector<OutputEvent>& events);
   void emit_content(std::string text);
 

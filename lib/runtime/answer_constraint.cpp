@@ -39,6 +39,17 @@ void AnswerConstraint::accept(TokenId token) {
   grammar_->accept(token);
 }
 
+bool AnswerConstraint::continues(TokenId token) {
+  if (phase_ == Phase::kReasoning) return true;
+  if (phase_ == Phase::kStart && token == *open_channel_) return true;
+  if (!grammar_->allows(token)) return false;
+  const TokenConstraint::Position before = grammar_->position();
+  grammar_->accept(token);
+  const bool ended = grammar_->ended();
+  grammar_->restore(before);
+  return !ended;
+}
+
 std::optional<TokenId> AnswerConstraint::forced_token() {
   return phase_ == Phase::kGrammar ? grammar_->forced_token() : std::nullopt;
 }

@@ -24,14 +24,26 @@ class AnswerConstraint {
   std::span<const uint64_t> allowed();
   /// The answer goes on with `token`.
   void accept(TokenId token);
+  /// Whether the answer may go on with `token`, other than by ending.
+  bool continues(TokenId token);
   /// The only token that may follow, when the grammar holds and there is only one.
   std::optional<TokenId> forced_token();
   /// The answer so far fits the grammar as it is.
   bool complete() const { return phase_ == Phase::kGrammar && grammar_->can_end(); }
 
- private:
   enum class Phase { kStart, kReasoning, kGrammar };
+  /// A place to come back to when drafted tokens are rejected.
+  struct Position {
+    Phase phase;
+    TokenConstraint::Position grammar;
+  };
+  Position position() const { return {phase_, grammar_->position()}; }
+  void restore(const Position& position) {
+    phase_ = position.phase;
+    grammar_->restore(position.grammar);
+  }
 
+ private:
   std::shared_ptr<TokenConstraint> grammar_;
   std::optional<TokenId> open_channel_;
   std::optional<TokenId> close_channel_;

@@ -54,6 +54,14 @@ struct BatchRunner::Active {
   size_t feeding = 0;                    // tokens in the step under way
   /// Once the prompt is done: the token to decode, and those that a grammar forces after it.
   std::vector<TokenId> next;
+  std::vector<TokenId> drafts;       // after these, to be verified
+  std::vector<TokenId> next_drafts;  // `next` and `drafts` together
+  bool decodes = false;              // in the step under way, instead of prefilling
+  size_t verified = 0;               // drafts whose keys and values are those of the answer
+  size_t accepted = 0;               // drafts that became answer
+  bool settled = false;              // the step has given its last token
+  int32_t hidden_row = -1;           // of the step's hidden states: it chose that token
+  DraftRates rates{};
   Clock::time_point started = Clock::now();
   Clock::time_point first_token;
 
@@ -80,6 +88,8 @@ struct BatchRunner::Row {
   Active* active;
   bool samples;         // the next token comes from this row
   int64_t prompt_next;  // index of the prompt token that this row's logits predict; -1: none
+  size_t drafts = 0;    // that come before the row's own token
+  int32_t hidden = 0;   // the row's place among the hidden states
 };
 
 BatchRunner::BatchRunner(const RunnerContext& context, std::span<const GenerationRequest> requests,
@@ -138,6 +148,7 @@ void BatchRunner::admit() {
       }
       active->distinct_prompt.assign(distinct.begin(), distinct.end());
     }
+    if (context_.speculation != nullptr) active->rates = context_.speculation->control.recent();
     active_.push_back(std::move(active));
   }
 }
@@ -194,14 +205,22 @@ std::vector<BatchRunner::Row> BatchRunner::compose(std::vector<Segment>& segment
     row += static_cast<int32_t>(active.feeding);
   };
   const auto want = [&](int32_t index, Row what) {
+    what.hidden = static_cast<int32_t>(rows.size());
     wanted.push_back(index);
     rows.push_back(what);
   };
   for (const auto& active : active_) {
     active->feeding = 0;
-    if (active->prefilling()) continue;
-    want(row + static_cast<int32_t>(active->next.size()) - 1, {active.get(), true, -1});
-    add(*active, {.tokens = active->next});
+    active->settled = false;
+    active->decodes = !active->prefilling();
+    if (!active->decodes) continue;
+    active->next_drafts = active->next;
+    active->next_drafts.insert(active->next_drafts.end(), active->drafts.begin(),
+                               active->drafts.end());
+    for (size_t i = 0; i <= active->drafts.size(); ++i) {
+      want(row + static_cast<int32_t>(active->next.size() - 1 + i), {active.get(), true, -1, i});
+    }
+    add(*active, {.tokens = active->next_drafts});
   }
   int64_t budget = context_.max_chunk;
   for (const auto& active : active_) {
@@ -245,7 +264,7 @@ void BatchRunner::step() {
       active->session->append(std::span(active->rows.keys).subspan(active->fed, active->feeding));
     } else {
       std::vector<PositionKey> keys;
-      for (const TokenId token : active->next) keys.push_back(position_key(token));
+      for (const TokenId token : active->next_drafts) keys.push_back(position_key(token));
       active->session->append(keys);
     }
   }
@@ -260,13 +279,19 @@ void BatchRunner::step() {
     if (active->request.max_tokens == 0) active->answer.end(FinishReason::kLength);
   }
   use_logits(hidden, rows);
+  if (context_.speculation != nullptr) {
+    judge_drafts(prefilled, ms_since(started) + draft_ms_);
+    draft(hidden);
+  }
   if (prefilled) report_prefill();
 }
 
 void BatchRunner::use_logits(Matrix hidden, std::span<const Row> rows) {
   const int64_t vocab = context_.config.text.vocab_size;
-  for (size_t first = 0; first < rows.size(); first += kLogitRows) {
-    const size_t count = std::min(rows.size() - first, static_cast<size_t>(kLogitRows));
+  for (size_t first = 0; first < rows.size();) {
+    size_t count = std::min(rows.size() - first, static_cast<size_t>(kLogitRows));
+    // The rows of an answer and its drafts stay together.
+    while (first + count < rows.size() && rows[first + count].drafts > 0) --count;
     const auto part = rows.subspan(first, count);
     const size_t width =
         static_cast<size_t>(hidden.cols) * static_cast<size_t>(dtype_bits(hidden.dtype) / 8);
@@ -293,49 +318,144 @@ void BatchRunner::use_logits(Matrix hidden, std::span<const Row> rows) {
       }
       begin = end + 1;
     }
+    first += count;
   }
 }
 
 void BatchRunner::sample(Matrix logits, std::span<const Row> rows) {
+  // What the rows of one answer see if the drafts before them are accepted.
+  struct Prospect {
+    std::vector<TokenId> ids;
+    std::vector<std::vector<uint64_t>> masks;
+  };
+  std::vector<Prospect> prospects(rows.size());  // at the first row of an answer
   std::vector<SampleRow> how;
-  for (const Row& row : rows) {
-    Active& active = *row.active;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    Active& active = *rows[i].active;
+    const size_t ahead = rows[i].drafts;
+    const size_t known = active.answer.ids().size();
+    Prospect& prospect = prospects[i - ahead];
+    if (ahead == 0) {
+      prospect.ids.assign(active.answer.ids().begin(), active.answer.ids().end());
+      prospect.ids.insert(prospect.ids.end(), active.drafts.begin(), active.drafts.end());
+      prospect.masks = active.answer.allowed_after(active.drafts);
+    }
     SampleRow one;
     one.params = active.request.sampling;
     one.prompt_ids = active.distinct_prompt;
-    one.output_ids = active.answer.ids();
+    one.output_ids = std::span(prospect.ids).first(known + ahead);
     one.suppressed = context_.config.generation.suppress_tokens;
-    one.allowed = active.answer.allowed();
-    one.random = uniform(active.request.seed, active.answer.ids().size());
+    one.allowed = prospect.masks[ahead];
+    one.random = uniform(active.request.seed, known + ahead);
     how.push_back(one);
   }
   std::vector<TokenId> tokens(rows.size());
   context_.ops.sample(logits, how, tokens.data());
   for (size_t i = 0; i < rows.size(); ++i) {
-    Active& active = *rows[i].active;
-    GenerationResult& result = active.answer.result();
-    active.next = {tokens[i]};
-    std::optional<TokenLogprob> logprob;
-    if (active.request.logprobs) {
-      context_.ops.copy_to_host(host_row_.data(), logits.row(static_cast<int64_t>(i)),
-                                host_row_.size() * sizeof(float));
-      logprob = token_logprob(host_row_, tokens[i], *active.request.logprobs);
-    }
-    if (result.completion_tokens == 0) {
-      active.first_token = Clock::now();
-      result.ttft_ms = ms_since(active.started);
-    }
-    result.decode_ms = ms_since(active.first_token);
-    // Each token takes a position before another can follow it.
-    int64_t room = context_.context - active.session->cached_tokens() - 1;
-    active.answer.push(tokens[i], std::move(logprob), room);
-    while (static_cast<int64_t>(active.next.size()) < kMaxTokensAtOnce) {
-      const std::optional<TokenId> forced = active.answer.forced_token();
-      if (!forced) break;
-      active.next.push_back(*forced);
-      active.answer.push(*forced, std::nullopt, --room);
+    take(rows[i], tokens[i], logits.row(static_cast<int64_t>(i)));
+  }
+}
+
+void BatchRunner::take(const Row& row, TokenId token, const float* logits) {
+  Active& active = *row.active;
+  if (active.settled) return;  // a draft before this row was rejected, or the answer has ended
+  const bool accepted = row.drafts < active.drafts.size() &&
+                        context_.speculation->accepts(active.drafts[row.drafts], token);
+  if (accepted) token = active.drafts[row.drafts];
+  active.verified = row.drafts;
+  active.accepted = row.drafts + (accepted ? 1 : 0);
+  active.hidden_row = row.hidden;
+  active.next = {token};
+  GenerationResult& result = active.answer.result();
+  std::optional<TokenLogprob> logprob;
+  if (active.request.logprobs) {
+    context_.ops.copy_to_host(host_row_.data(), logits, host_row_.size() * sizeof(float));
+    logprob = token_logprob(host_row_, token, *active.request.logprobs);
+  }
+  if (result.completion_tokens == 0) {
+    active.first_token = Clock::now();
+    result.ttft_ms = ms_since(active.started);
+  }
+  result.decode_ms = ms_since(active.first_token);
+  // Each token takes a position before another can follow it.
+  const auto unverified = static_cast<int64_t>(active.drafts.size() - row.drafts);
+  int64_t room = context_.context - (active.session->cached_tokens() - unverified) - 1;
+  active.answer.push(token, std::move(logprob), room);
+  active.settled = !accepted || active.answer.ended();
+  // A token that the grammar forces after an accepted draft is what its row gives, too.
+  while (active.settled && static_cast<int64_t>(active.next.size()) < kMaxTokensAtOnce) {
+    const std::optional<TokenId> forced = active.answer.forced_token();
+    if (!forced) break;
+    active.next.push_back(*forced);
+    active.answer.push(*forced, std::nullopt, --room);
+  }
+}
+
+// Takes back the keys and values of rejected drafts, and learns from what became of them.
+void BatchRunner::judge_drafts(bool prefilled, double step_ms) {
+  DraftControl& control = context_.speculation->control;
+  int64_t answers = 0;
+  int64_t drafted = 0;
+  for (const auto& active : active_) {
+    if (!active->decodes) continue;
+    const auto count = static_cast<int64_t>(active->drafts.size());
+    ++answers;
+    drafted += count;
+    active->session->take_back(count - static_cast<int64_t>(active->verified));
+    // After an accepted draft that ends the answer the others are not judged.
+    const bool cut = active->accepted > active->verified;
+    const auto accepted = static_cast<int64_t>(active->accepted);
+    const int64_t judged = cut ? accepted : count;
+    control.learn(active->rates, judged, accepted);
+    active->answer.result().drafts.add(judged, accepted);
+  }
+  if (!prefilled) control.time(answers, drafted, step_ms);
+  const double plain_ms = prefilled ? step_ms : control.plain_ms(answers).value_or(step_ms);
+  for (const auto& active : active_) {
+    if (!active->decodes) continue;
+    active->answer.result().drafts.plain_ms += plain_ms * static_cast<double>(active->verified + 1);
+  }
+}
+
+// Drafts for the next step, from the hidden states of this one.
+void BatchRunner::draft(Matrix hidden) {
+  const auto started = Clock::now();
+  Speculation& speculation = *context_.speculation;
+  std::vector<Active*> answers;
+  for (const auto& active : active_) {
+    active->drafts.clear();
+    if (active->settled && !active->answer.ended()) answers.push_back(active.get());
+  }
+  speculation.control.begin_round(static_cast<int64_t>(answers.size()));
+  std::vector<DraftTask> tasks;
+  for (Active*& active : answers) {
+    DraftTask task;
+    task.sequence = active->session->sequence();
+    task.stored = active->session->cached_tokens();
+    task.prompt = active->request.prompt;
+    task.answer = active->answer.ids();
+    task.hidden_row = active->hidden_row;
+    const auto ahead = static_cast<int64_t>(active->next.size());
+    const GenerationResult& result = active->answer.result();
+    // Each round gives one token more than its drafts.
+    const int64_t wanted = active->request.max_tokens < 0
+                               ? kMaxDraftTokens
+                               : active->request.max_tokens - result.completion_tokens - 1;
+    task.count =
+        std::min({speculation.control.count(active->rates), wanted, kMaxTokensAtOnce - ahead,
+                  context_.context - active->session->cached_tokens() - ahead - 1});
+    if (task.count > 0) {
+      tasks.push_back(std::move(task));
+    } else {
+      active = nullptr;
     }
   }
+  std::erase(answers, nullptr);
+  if (!tasks.empty()) speculation.source->draft(tasks, hidden);
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    answers[i]->drafts = answers[i]->answer.possible(std::move(tasks[i].tokens));
+  }
+  draft_ms_ = ms_since(started);
 }
 
 void BatchRunner::finish_step() {

@@ -1,8 +1,9 @@
 // Runs requests to their ends: continuous batching over ragged steps.
 //
-// Every step decodes one token of each answer under way and takes a chunk of the prompts that
-// wait; a request enters as soon as a sequence is free. Before a step, one batch of the media that
-// the prompts need next is encoded, so that an interruption is heard between two batches.
+// Every step decodes one token of each answer under way, verifies what was drafted after it, and
+// takes a chunk of the prompts that wait; a request enters as soon as a sequence is free. Before a
+// step, one batch of the media that the prompts need next is encoded, so that an interruption is
+// heard between two batches.
 #pragma once
 
 #include <memory>
@@ -14,12 +15,13 @@
 #include "lib/runtime/answer.h"
 #include "lib/runtime/media_encodings.h"
 #include "lib/runtime/session_state.h"
+#include "lib/runtime/speculation.h"
 #include "lib/runtime/step_builder.h"
 
 namespace gemma4 {
 
 /// Most tokens of one answer in one step.
-inline constexpr int64_t kMaxTokensAtOnce = 8;
+inline constexpr int64_t kMaxTokensAtOnce = 1 + kMaxDraftTokens;
 
 /// What a runner works with; all outlive it.
 struct RunnerContext {
@@ -32,6 +34,7 @@ struct RunnerContext {
   int64_t max_chunk;           // prompt rows in one step, unless an image block is longer
   MediaEncodings& media;
   ImageMaskRule image_mask_rule;
+  Speculation* speculation = nullptr;  // null: no drafts
 };
 
 class BatchRunner {
@@ -53,6 +56,9 @@ class BatchRunner {
   std::vector<Row> compose(std::vector<Segment>& segments, std::vector<int32_t>& wanted);
   void use_logits(Matrix hidden, std::span<const Row> rows);
   void sample(Matrix logits, std::span<const Row> rows);
+  void take(const Row& row, TokenId token, const float* logits);
+  void judge_drafts(bool prefilled, double step_ms);
+  void draft(Matrix hidden);
   void finish_step();
   void report_prefill() const;
 
@@ -64,6 +70,7 @@ class BatchRunner {
   std::vector<GenerationResult> results_;
   std::unique_ptr<Buffer> logits_;
   std::vector<float> host_row_;
+  double draft_ms_ = 0.0;  // of the drafts that the next step verifies
 };
 
 }  // namespace gemma4

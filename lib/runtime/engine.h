@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,6 +21,14 @@
 
 namespace gemma4 {
 
+/// Speculative decoding: whose drafts are verified.
+struct DraftOptions {
+  enum class Kind { kNone, kNgram, kModel };
+  Kind kind = Kind::kNone;
+  std::filesystem::path directory;  // of the assistant, for kModel
+  std::optional<int64_t> tokens;    // drafted at a time, 1 to kMaxDraftTokens; nothing: what pays
+};
+
 struct EngineOptions {
   std::filesystem::path directory;  // of the checkpoint; see locate_model
   /// A preset (share/models/NAME.json): random weights of that shape instead of a checkpoint.
@@ -28,11 +37,14 @@ struct EngineOptions {
   int threads = 0;                      // 0: one a physical core
   Dtype kv_cache_dtype = Dtype::kBf16;  // as KvLayer's
   bool exact_activations = false;
-  WeightChoice weights;       // --weights, --lm-head
-  int64_t context = 0;        // most positions of one sequence; 0: the model's own limit
-  int64_t max_sequences = 1;  // decoded together
-  int64_t max_chunk = 512;    // prompt tokens in one step
-  MediaNeeds media;           // of the requests that will come
+  WeightChoice weights;        // --weights, --lm-head
+  bool cache_weights = false;  // what `weights` quantises is kept in a file beside the checkpoint
+  DraftOptions draft;          // --draft, --draft-tokens
+  int64_t context = 0;         // most positions of one sequence; 0: the model's own limit
+  int64_t max_sequences = 1;   // decoded together
+  int64_t max_chunk = 512;     // prompt tokens in one step
+  MediaNeeds media;            // of the requests that will come
+  bool keeps_media = true;     // encodings, for when the same media come again
   ModelOptions model_options;
   const Tokenizer* tokenizer = nullptr;  // outlives the engine; null: answers are ids only
 };
@@ -110,6 +122,11 @@ class Engine {
   /// counts), holds an id that the model does not have, or media that it has no encoder for.
   virtual std::vector<GenerationResult> generate(std::span<const GenerationRequest> requests,
                                                  const GenerationCallbacks& callbacks) = 0;
+
+  /// The logits that follow each of `ids`, after the final softcap, in order: row(logits) with
+  /// vocab_size of them. Takes a sequence while it runs. Throws Error(kInput) as generate does.
+  virtual void score(std::span<const TokenId> ids,
+                     const std::function<void(std::span<const float> logits)>& row) = 0;
 };
 
 /// The plan for `sequences` sequences of `positions` positions each, from the file headers alone.

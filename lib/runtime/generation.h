@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,23 @@ struct TokenLogprob {
   std::vector<ScoredToken> top;  // the N best, best first
 };
 
+/// What became of drafted tokens.
+struct DraftStats {
+  int64_t rounds = 0;             // steps that verified drafts
+  std::vector<int64_t> drafted;   // by position in the draft
+  std::vector<int64_t> accepted;  // likewise
+  /// What the answer's decoding would have taken without drafts; 0: not known.
+  double plain_ms = 0.0;
+
+  /// A round with `count` drafts, of which the first `taken` were accepted.
+  void add(int64_t count, int64_t taken);
+  /// The drafts of another answer.
+  void add(const DraftStats& other);
+  /// Sums.
+  int64_t total_drafted() const;
+  int64_t total_accepted() const;
+};
+
 struct GenerationResult {
   ParsedOutput output;             // without a tokenizer: empty
   std::vector<TokenId> token_ids;  // without the stop id, unless it was ignored
@@ -69,7 +87,9 @@ struct GenerationResult {
   int64_t reasoning_tokens = 0;
   double ttft_ms = 0.0;  // request taken up -> first token on the host, media encoding included
   double prefill_ms = 0.0;
-  double decode_ms = 0.0;  // first token -> last token
+  double decode_ms = 0.0;  // first token -> last token; of a diffusion model: since the prompt
+  DraftStats drafts;
+  int64_t denoising_steps = 0;  // passes over canvases, of a diffusion model
   std::vector<TokenLogprob> logprobs;
   /// One entry a prompt token; the first has none.
   std::vector<std::optional<TokenLogprob>> prompt_logprobs;
@@ -81,6 +101,9 @@ struct GenerationCallbacks {
   std::function<void(size_t index, const OutputEvent& event)> on_event;
   /// A token of the answer was chosen (the stop id is not told), before its events.
   std::function<void(size_t index, TokenId token)> on_token;
+  /// A denoising step is over: the likeliest tokens of the canvas, which may all change until it is
+  /// `settled`.
+  std::function<void(size_t index, std::span<const TokenId> canvas, bool settled)> on_canvas;
   /// Prompt tokens done and to do, over all requests.
   std::function<void(int64_t done, int64_t total)> on_prefill;
   /// Request `index` has ended; requests end in any order.

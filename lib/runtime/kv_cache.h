@@ -19,8 +19,8 @@ namespace gemma4 {
 struct KvCacheOptions {
   Dtype dtype = Dtype::kBf16;  // as KvLayer's
   int64_t max_sequences = 1;
-  int64_t max_positions = 0;     // of all sequences together, in full-attention layers
-  int64_t max_chunk = 512;       // rows of one sequence in one step
+  int64_t max_positions = 0;          // of all sequences together, in full-attention layers
+  int64_t max_chunk = 512;            // rows of one sequence in one step
   std::vector<KvScales> scales = {};  // of kF8E4M3, one a layer; empty: all 1
 };
 

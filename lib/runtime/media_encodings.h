@@ -16,6 +16,9 @@
 
 namespace gemma4 {
 
+/// Encodings that are kept for later requests, in bytes.
+inline constexpr size_t kMaxKeptMediaBytes = size_t{256} << 20;
+
 using SoftTokensPtr = std::shared_ptr<const SoftTokens>;
 
 class MediaEncodings {
@@ -24,7 +27,7 @@ class MediaEncodings {
 
   /// `loader` is called once, before the first encoding. Encodings of up to `max_bytes` are kept
   /// for later requests, the latest used ones.
-  explicit MediaEncodings(Loader loader, size_t max_bytes = size_t{256} << 20)
+  explicit MediaEncodings(Loader loader, size_t max_bytes = kMaxKeptMediaBytes)
       : loader_(std::move(loader)), max_bytes_(max_bytes) {}
 
   /// What was kept of an input; null: nothing.

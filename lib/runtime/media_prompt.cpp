@@ -255,7 +255,8 @@ MediaPrompt fill_media(const PromptTools& tools, std::vector<TokenId> ids,
                           attachments.begin(), attachments.end(),
                           [&](const MediaAttachment& other) { return other.kind == kind; })));
       }
-      filler.fill(prepare_to_fit(attachment, tools.media, options, filler), out.spans);
+      out.media.push_back(prepare_to_fit(attachment, tools.media, options, filler));
+      filler.fill(out.media.back(), out.spans);
     }
     // A model without the encoder reads these ids like any other.
     if (kind == MediaKind::kAudio ? tools.media.audio : tools.media.images) {

@@ -17,7 +17,8 @@ namespace gemma4 {
 /// Ids with all placeholders expanded, and where the soft tokens stand among them.
 struct MediaPrompt {
   std::vector<TokenId> ids;
-  std::vector<MediaSpan> spans;
+  std::vector<MediaSpan> spans;      // ascending
+  std::vector<PreparedMedia> media;  // of fill_media: what the attachments became
 };
 
 /// Where an attachment goes: its placeholder, or a place between two tokens.

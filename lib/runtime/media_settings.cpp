@@ -100,7 +100,8 @@ int64_t vision_row_floats(const VisionTowerConfig& vision) {
          2 * int64_t{vision.intermediate_size};
 }
 
-int64_t image_bytes(const ModelConfig& config, int64_t tokens) {
+int64_t image_bytes(const ModelConfig& config, const MediaNeeds& needs) {
+  const int64_t tokens = needs.image_tokens;
   constexpr int64_t kPatchesAtOnce = 5040;  // of several images (VisionEncoder)
   constexpr int64_t kPatchesOfToken = 9;
   if (config.model_type == "gemma4_unified") {
@@ -110,7 +111,9 @@ int64_t image_bytes(const ModelConfig& config, int64_t tokens) {
   }
   const auto vision = parse_vision_tower_config(config.json);
   if (!vision) return 0;
-  return std::max(kPatchesAtOnce, tokens * kPatchesOfToken) * 4 * vision_row_floats(*vision);
+  const int64_t all = needs.total_tokens * kPatchesOfToken;
+  return std::max(std::min(kPatchesAtOnce, all), tokens * kPatchesOfToken) * 4 *
+         vision_row_floats(*vision);
 }
 
 int64_t clip_bytes(const ModelConfig& config, int64_t tokens) {
@@ -153,7 +156,7 @@ MediaSettings read_media_settings(const ModelConfig& config,
 
 uint64_t media_bytes(const ModelConfig& config, const MediaNeeds& needs) {
   int64_t bytes = 0;
-  if (needs.image_tokens > 0) bytes = image_bytes(config, needs.image_tokens);
+  if (needs.image_tokens > 0) bytes = image_bytes(config, needs);
   if (needs.audio_tokens > 0) bytes = std::max(bytes, clip_bytes(config, needs.audio_tokens));
   bytes += needs.total_tokens * 4 * int64_t{config.text.hidden_size};
   return static_cast<uint64_t>(bytes);

@@ -5,12 +5,14 @@
 
 #include "lib/base/error.h"
 #include "lib/io/checkpoint.h"
+#include "lib/model/draft_model.h"
 #include "lib/model/text_decoder.h"
-#include "lib/runtime/batch_runner.h"
+#include "lib/runtime/block_runner.h"
 #include "lib/runtime/device_choice.h"
 #include "lib/runtime/engine.h"
 #include "lib/runtime/kv_cache.h"
 #include "lib/runtime/model_work.h"
+#include "lib/runtime/step_rows.h"
 
 namespace gemma4 {
 namespace {
@@ -53,18 +55,26 @@ MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
   const int64_t block = config.text.bidirectional_vision ? options.media.image_tokens : 0;
   const int64_t chunk = std::max(std::min(options.max_chunk, context), block);
   positions = std::min(positions, context);
-  const KvCacheBytes kv =
-      kv_cache_bytes(config.text, options.kv_cache_dtype, positions * options.max_sequences,
-                     options.max_sequences, chunk);
+  const KvCacheBytes kv = kv_cache_bytes(
+      config.text, options.kv_cache_dtype, positions * options.max_sequences, options.max_sequences,
+      step_rows(config, chunk, options.max_sequences).one_sequence);
   MemoryPlan plan;
-  plan.weights = options.dummy_preset.empty() ? Checkpoint::open(options.directory).total_bytes()
-                                              : random_weight_bytes(config.text, options.weights);
+  plan.weights = options.dummy_preset.empty() ? converted_bytes(Checkpoint::open(options.directory),
+                                                                config.text, options.weights)
+                                              : random_weight_bytes(config, options.weights);
   plan.kv_full = kv.full;
   plan.kv_ring = kv.ring;
+  const int64_t rows = std::max(std::min(chunk, positions), block);
   plan.scratch =
-      TextDecoder::scratch_bytes(config.text, std::max(std::min(chunk, positions), block) +
-                                                  options.max_sequences * kMaxTokensAtOnce);
+      TextDecoder::scratch_bytes(config.text, step_rows(config, rows, options.max_sequences).all);
+  if (config.diffusion) plan.scratch += BlockRunner::scratch_bytes(config, options.max_sequences);
   plan.media = media_bytes(config, options.media);
+  if (options.draft.kind == DraftOptions::Kind::kModel) {
+    const Checkpoint draft = Checkpoint::open(options.draft.directory);
+    plan.weights += draft.total_bytes();
+    plan.scratch +=
+        DraftModel::scratch_bytes(parse_draft_config(draft.config()), options.max_sequences);
+  }
   plan.available = available_memory();
   return plan;
 }

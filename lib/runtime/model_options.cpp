@@ -43,8 +43,14 @@ void set_model_option(ModelOptions& options, std::string_view text) {
     options.image_mask_rule = mask_rule(value, text);
   } else if (key == "audio_left_keys") {
     options.audio_left_keys = whole_number(value, 1, 1024, text);
+  } else if (key == "mtp_query_offset") {
+    options.mtp_query_offset = whole_number(value, -1, 0, text);
+  } else if (key == "diffusion_sliding_context") {
+    options.diffusion_sliding_context = whole_number(value, 1, 1 << 20, text);
   } else {
-    refuse("unknown model option", text, "there are image_mask_rule and audio_left_keys");
+    refuse("unknown model option", text,
+           "there are image_mask_rule, audio_left_keys, mtp_query_offset and "
+           "diffusion_sliding_context");
   }
 }
 

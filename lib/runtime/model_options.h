@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace gemma4 {
@@ -15,8 +16,13 @@ enum class ImageMaskRule {
 };
 
 struct ModelOptions {
-  ImageMaskRule image_mask_rule = ImageMaskRule::kSliding;
+  /// Default: kSliding; of a diffusion model kAllLayers.
+  std::optional<ImageMaskRule> image_mask_rule;
   int32_t audio_left_keys = 0;  // keys that a frame of audio sees; 0: as the checkpoint says
+  /// Where a draft's query stands, relative to the position of the newest token: -1 or 0.
+  int32_t mtp_query_offset = -1;
+  /// Encoded tokens that a diffusion canvas sees on sliding layers; 0: the window less one.
+  int32_t diffusion_sliding_context = 0;
 };
 
 /// Sets the option that "KEY=VALUE" names. Throws Error(kUsage) naming what is unknown.

@@ -1,6 +1,9 @@
 #include "lib/runtime/model_work.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "lib/quant/text_modules.h"
 
 namespace gemma4 {
 namespace {
@@ -82,6 +85,35 @@ double format_bytes(WeightFormat format) {
   return 2.0;
 }
 
+// Weights of a quantised matrix, from the shape that is stored beside its codes.
+double packed_weights(const Checkpoint& checkpoint, const std::string& module) {
+  const Tensor* shape = checkpoint.find(module + ".weight_shape");
+  if (shape == nullptr || shape->dtype != Dtype::kI64 || shape->elements() != 2) return 0.0;
+  int64_t sizes[2];
+  std::memcpy(sizes, shape->data, sizeof(sizes));
+  return static_cast<double>(sizes[0]) * static_cast<double>(sizes[1]);
+}
+
+// Bytes that a tensor takes after its matrix was converted to `format`; see convert_weight.
+double converted_tensor_bytes(const Checkpoint& checkpoint, const std::string& name,
+                              WeightFormat format) {
+  const Tensor& tensor = *checkpoint.find(name);
+  const auto stored = static_cast<double>(tensor.bytes());
+  const auto weights = static_cast<double>(tensor.elements());
+  if (format == WeightFormat::kStored) return stored;
+  const std::string module = name.substr(0, name.rfind('.'));
+  const bool decoder = name.starts_with("lm_head.") || text_module_of(module + ".weight") ||
+                       text_module_of(name) || name.find(".experts.") != std::string::npos;
+  if (!decoder) return stored;
+  const bool dense =
+      tensor.dtype == Dtype::kBf16 || tensor.dtype == Dtype::kF16 || tensor.dtype == Dtype::kF32;
+  if (dense && !name.ends_with("_scale")) return weights * format_bytes(format);
+  if (format != WeightFormat::kBf16) return stored;  // what is quantised stays
+  if (name.ends_with(".weight_packed")) return 2.0 * packed_weights(checkpoint, module);
+  if (name.ends_with(".weight") && tensor.dtype == Dtype::kI8) return 2.0 * weights;
+  return stored;
+}
+
 }  // namespace
 
 ModelConfig read_model_shape(const EngineOptions& options) {
@@ -121,11 +153,30 @@ double prefill_operations(const TextConfig& config, int64_t depth, int64_t token
   return operations;
 }
 
-uint64_t random_weight_bytes(const TextConfig& config, const WeightChoice& choice) {
-  const double embeddings =
-      2.0 * static_cast<double>(config.vocab_size) * static_cast<double>(config.hidden_size);
-  double bytes = embeddings;
-  for (const LinearOp& op : linear_ops(config)) {
+uint64_t converted_bytes(const Checkpoint& checkpoint, const TextConfig& config,
+                         const WeightChoice& choice) {
+  double bytes = 0.0;
+  bool own_head = false;
+  for (const std::string& name : checkpoint.names()) {
+    const bool head = name.starts_with("lm_head.");
+    own_head = own_head || head;
+    bytes += converted_tensor_bytes(checkpoint, name, head ? choice.lm_head : choice.linears);
+  }
+  if (!own_head && choice.lm_head != WeightFormat::kStored) {  // beside the tied table
+    bytes += static_cast<double>(config.vocab_size) * static_cast<double>(config.hidden_size) *
+             format_bytes(choice.lm_head);
+  }
+  return static_cast<uint64_t>(bytes);
+}
+
+uint64_t random_weight_bytes(const ModelConfig& config, const WeightChoice& choice) {
+  const TextConfig& text = config.text;
+  double bytes = 2.0 * static_cast<double>(text.vocab_size) * static_cast<double>(text.hidden_size);
+  if (config.diffusion) {
+    bytes += 3.0 * format_bytes(choice.linears) * config.diffusion->self_conditioning_size *
+             text.hidden_size;
+  }
+  for (const LinearOp& op : linear_ops(text)) {
     const auto weights = static_cast<double>(op.rows * op.cols * op.stored);
     if (op.name != "lm_head") {
       bytes +=

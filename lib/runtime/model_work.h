@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/io/checkpoint.h"
 #include "lib/model/config.h"
 #include "lib/model/weight_choice.h"
 #include "lib/runtime/engine.h"
@@ -31,8 +32,13 @@ std::vector<LinearOp> linear_ops(const TextConfig& config);
 /// those before it only the layers that store keys and values for others to read (spec 5.3).
 double prefill_operations(const TextConfig& config, int64_t depth, int64_t tokens);
 
+/// Bytes of a checkpoint's tensors after conversion: the decoder's matrices in the chosen formats,
+/// where convert_weight changes them, and all the rest as stored.
+uint64_t converted_bytes(const Checkpoint& checkpoint, const TextConfig& config,
+                         const WeightChoice& choice);
+
 /// Bytes that a model of random bf16 weights (RandomTensors) takes after conversion. Its lookup
 /// table per layer stays untouched.
-uint64_t random_weight_bytes(const TextConfig& config, const WeightChoice& choice);
+uint64_t random_weight_bytes(const ModelConfig& config, const WeightChoice& choice);
 
 }  // namespace gemma4

@@ -72,6 +72,10 @@ void SessionState::append(std::span<const PositionKey> keys) {
   keys_.insert(keys_.end(), keys.begin(), keys.end());
 }
 
+void SessionState::take_back(int64_t count) {
+  if (count > 0) cut(cached_tokens() - count);
+}
+
 void SessionState::save_ring() {
   std::vector<std::byte> bytes = cache_.save_ring(sequence_);
   size_t total = bytes.size();

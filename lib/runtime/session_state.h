@@ -36,6 +36,9 @@ class SessionState : public Session {
   void reserve(int64_t count);
   /// The step has stored these at the positions that follow.
   void append(std::span<const PositionKey> keys);
+  /// Takes back the last `count` positions, which must be of the latest step: the ring still has
+  /// what they see.
+  void take_back(int64_t count);
 
   /// Saves the ring as it is now, so that later requests can come back to here.
   void save_ring();

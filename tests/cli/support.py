@@ -95,6 +95,9 @@ def make_text_checkpoint(directory, name="text-e", **generation):
     os.makedirs(directory)
     for file in ("config.json", "generation_config.json", "model.safetensors"):
         shutil.copy(os.path.join(golden(name), file), directory)
+    processor = os.path.join(golden(name), "processor_config.json")
+    if os.path.exists(processor):
+        shutil.copy(processor, directory)
     with open(os.path.join(directory, "tokenizer.json"), "w", encoding="utf-8") as file:
         json.dump(toy_tokenizer(), file, ensure_ascii=False)
     path = os.path.join(directory, "generation_config.json")
@@ -116,6 +119,10 @@ def environment(home, **changes):
     return env
 
 
+# Control tokens and bytes out of the way, so that answers are plain text.
+QUIET = [i for i in range(512) if not (i == 107 or 110 <= i <= 204)]
+
+
 class CliTest(unittest.TestCase):
     """Has a folder of its own, with `self.model`, a checkpoint that speaks text."""
 
@@ -123,10 +130,8 @@ class CliTest(unittest.TestCase):
     def setUpClass(cls):
         cls.temporary = tempfile.TemporaryDirectory(prefix="gemma4-cli-")
         cls.folder = cls.temporary.name
-        # Control tokens and bytes out of the way, so that answers are plain text.
-        quiet = [i for i in range(512) if not (i == 107 or 110 <= i <= 204)]
         cls.model = make_text_checkpoint(os.path.join(cls.folder, "model"),
-                                         suppress_tokens=quiet)
+                                         suppress_tokens=QUIET)
         cls.env = environment(cls.folder)
 
     @classmethod

@@ -112,6 +112,23 @@ TEST_CASE("a Hub id is found in the cache by main, branch, pull request and comm
   CHECK(contains(refusal(kId), "not in the Hub cache"));
 }
 
+TEST_CASE("an assistant is found beside its model, and in the cache by the model's id or alias") {
+  const TempDir dir;
+  const Environment environment({{"HF_HUB_CACHE", dir.path()}});
+  fs::create_directories(dir / "model");
+  CHECK_FALSE(locate_assistant((dir / "model").string()).has_value());
+  fs::create_directories(dir / "model-assistant");
+  CHECK(locate_assistant((dir / "model").string()) == dir / "model-assistant");
+  CHECK(locate_assistant((dir / "model").string() + "/") == dir / "model-assistant");
+  CHECK_FALSE(locate_assistant("e2b").has_value());
+  CHECK_FALSE(locate_assistant("").has_value());
+  const fs::path repository = dir / "models--google--gemma-4-E2B-it-assistant";
+  put_snapshot(repository, kCommit);
+  put(repository / "refs/main", kCommit);
+  CHECK(locate_assistant("e2b") == repository / "snapshots" / kCommit);
+  CHECK(locate_assistant("google/gemma-4-E2B-it@main") == repository / "snapshots" / kCommit);
+}
+
 TEST_CASE("each alias names the instruction-tuned checkpoint") {
   const TempDir dir;
   const Environment environment({{"HF_HUB_CACHE", dir.path()}});

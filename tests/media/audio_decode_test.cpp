@@ -166,7 +166,7 @@ TEST_CASE("speech written to a pipe, without lengths in its header, is read") {
 TEST_CASE("raw PCM is handed out as it arrives, split samples put together") {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
-  const auto stream = open_pcm_audio(ends[0], 16000, "stdin");
+  const auto stream = open_pcm_audio(ends[0], {}, "stdin");
   std::vector<float> block(100);
   REQUIRE(::write(ends[1], "\x00\x40\x00", 3) == 3);
   CHECK(stream->read(block) == 1);
@@ -180,13 +180,87 @@ TEST_CASE("raw PCM is handed out as it arrives, split samples put together") {
   ::close(ends[0]);
 }
 
+TEST_CASE("raw float PCM is read, and formats that are not known are refused") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const auto stream = open_pcm_audio(ends[0], parse_pcm_format("f32le:16000"), "stdin");
+  const float values[] = {0.25f, -1.5f};
+  REQUIRE(::write(ends[1], values, sizeof(values)) == sizeof(values));
+  ::close(ends[1]);
+  std::vector<float> block(100);
+  CHECK(stream->read(block) == 2);
+  CHECK(block[0] == 0.25f);
+  CHECK(block[1] == -1.5f);
+  CHECK(stream->read(block) == 0);
+  ::close(ends[0]);
+  for (const char* bad : {"", "s16le", "s16le:", "s16le:0", "s16le:16k", "u8:16000",
+                          "s16le:16000:2", "s16le:-16000", ":16000", "s16le:99999999999"}) {
+    CAPTURE(bad);
+    error_of([&] { parse_pcm_format(bad); }, ErrorKind::kUsage);
+  }
+}
+
+TEST_CASE("who writes raw PCM is not held up while nobody reads, up to a limit") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const auto stream = open_pcm_audio(ends[0], {}, "stdin");
+  // A pipe alone would take 64 KiB.
+  const std::vector<int16_t> second(16000, 100);
+  for (int i = 0; i < 30; ++i) {
+    const std::string bytes = pcm_bytes(second);
+    REQUIRE(::write(ends[1], bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+  }
+  ::close(ends[1]);
+  std::vector<float> block(5000);
+  size_t total = 0;
+  while (const size_t got = stream->read(block)) total += got;
+  CHECK(total == 480000);
+  ::close(ends[0]);
+}
+
+TEST_CASE("a live stream ends when it should stop, though nothing comes") {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  bool stop = false;
+  const auto stream = open_pcm_audio(ends[0], {}, "stdin", [&] { return stop; });
+  REQUIRE(::write(ends[1], "\x00\x40", 2) == 2);
+  std::vector<float> block(100);
+  CHECK(stream->read(block) == 1);
+  stop = true;
+  CHECK(stream->read(block) == 0);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST_CASE("a range of a recording is the same samples") {
+  const std::string wav = wav_bytes(pcm_bytes(chord(16000, 3.0)), 1, 1, 16000, 16);
+  const auto whole = decode_bytes(wav);
+  const auto range = [&](double begin, double seconds) {
+    const auto stream = open_audio(MediaSource::from_bytes(wav, "a.wav"), 3.0);
+    stream->set_range(begin, seconds);
+    CHECK(stream->expected_seconds() == doctest::Approx(std::clamp(3.0 - begin, 0.0, seconds)));
+    std::vector<float> samples;
+    std::vector<float> block(777);
+    while (const size_t got = stream->read(block)) {
+      samples.insert(samples.end(), block.begin(), block.begin() + static_cast<ptrdiff_t>(got));
+    }
+    return samples;
+  };
+  using Samples = std::vector<float>;
+  CHECK(range(0.0, 100.0) == whole);
+  CHECK(range(1.5, 100.0) == Samples(whole.begin() + 24000, whole.end()));
+  CHECK(range(0.25, 1.0) == Samples(whole.begin() + 4000, whole.begin() + 20000));
+  CHECK(range(0.0, 0.001) == Samples(whole.begin(), whole.begin() + 16));
+  CHECK(contains(error_of([&] { range(3.5, 1.0); }), "--offset"));
+}
+
 TEST_CASE("raw PCM at another rate is converted") {
   const TemporaryFolder folder;
   const auto samples = chord(48000, 1.0);
   write_bytes(folder.file("a.raw"), pcm_bytes(samples));
   std::FILE* file = std::fopen(folder.file("a.raw").c_str(), "rb");
   REQUIRE(file != nullptr);
-  const auto stream = open_pcm_audio(::fileno(file), 48000, "stdin");
+  const auto stream = open_pcm_audio(::fileno(file), parse_pcm_format("s16le:48000"), "stdin");
   std::vector<float> all;
   std::vector<float> block(5000);
   while (const size_t got = stream->read(block)) {

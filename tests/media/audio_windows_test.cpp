@@ -39,9 +39,12 @@ void check_plan(const std::vector<AudioWindow>& windows, int64_t total,
     REQUIRE(window.own_end <= window.end);
     REQUIRE(window.end - window.begin <= options.max_samples);
     const bool has_room = total < kMinAudioSamples || window.end - window.begin >= kMinAudioSamples;
-    REQUIRE(has_room);
+    if (!options.at_pauses) REQUIRE(has_room);
     if (i > 0) {  // neighbours share exactly the overlap, and only neighbours share anything
-      REQUIRE(windows[i - 1].end - window.begin == options.overlap_samples / 2 * 2);
+      const int64_t shared = windows[i - 1].end - window.begin;
+      const bool at_pause = options.at_pauses && shared == 0;
+      REQUIRE((at_pause || shared == options.overlap_samples / 2 * 2));
+      REQUIRE(window.begin == windows[i - 1].next_begin());
     }
     if (i > 1) REQUIRE(windows[i - 2].end <= window.begin);
     owned = window.own_end;
@@ -57,6 +60,7 @@ TEST_CASE("no sample is skipped or used twice outside the overlaps, for any leng
     AudioWindowOptions options;
     options.max_samples = 32000 + random() % 450000;
     options.overlap_samples = random() % (options.max_samples / 3);
+    options.at_pauses = round % 3 == 0;
     const int64_t total = 1 + random() % 3'000'000;
     std::vector<float> envelope;
     for (int64_t i = 0; i * kEnvelopeHop < total; ++i) {
@@ -102,7 +106,9 @@ TEST_CASE("a stream is cut as the plan for the whole recording says") {
   AudioWindowOptions options;
   options.max_samples = 100'000;
   options.overlap_samples = 9'000;
-  for (const int64_t total : {int64_t{50'000}, int64_t{100'001}, int64_t{777'777}}) {
+  for (const int64_t total :
+       {int64_t{50'000}, int64_t{100'001}, int64_t{777'777}, int64_t{2'777'777}}) {
+    options.at_pauses = total > 1'000'000;
     const auto sound = bursts(total, static_cast<uint32_t>(total));
     const auto windows = plan_audio_windows(energy_envelope(sound), total, options);
     check_plan(windows, total, options);
@@ -131,6 +137,50 @@ TEST_CASE("windows of the default size give the conformer at most 750 tokens") {
     CHECK(conformer_soft_tokens(window.end - window.begin) ==
           ((window.end - window.begin - 1) / 160 + 3) / 4);
   }
+}
+
+TEST_CASE("live sound is cut in the first pause, as soon as that was heard") {
+  AudioWindowOptions options;
+  options.at_pauses = true;
+  std::vector<float> envelope(1000, 0.01f);  // 10 s
+  for (size_t i = 350; i < 480; ++i) envelope[i] = 1e-6f;
+  const int64_t heard = (350 + 60) * kEnvelopeHop;
+  const AudioWindow expected = {0, 0, 380 * kEnvelopeHop, 380 * kEnvelopeHop};
+  const auto at = [&](int64_t known, bool complete) {
+    return next_audio_window(std::span(envelope).first(static_cast<size_t>(known / kEnvelopeHop)),
+                             0, 0, known, complete, options);
+  };
+  CHECK(!at(heard - kEnvelopeHop, false));
+  CHECK(at(heard, false) == expected);
+  CHECK(at(160'000, false) == expected);
+  CHECK(at(160'000, true) == expected);
+  // Sound that never pauses is cut where any recording is.
+  const std::vector<float> steady(4000, 0.01f);
+  const auto plan = plan_audio_windows(steady, 640'000, options);
+  CHECK(plan[0].end == 480'000);
+  CHECK(plan[1].begin == 464'000);
+}
+
+TEST_CASE("a short pause, or one in the first two seconds, ends no window") {
+  AudioWindowOptions options;
+  options.at_pauses = true;
+  std::vector<float> envelope(1000, 0.01f);
+  for (size_t i = 50; i < 120; ++i) envelope[i] = 0.0f;
+  for (size_t i = 500; i < 555; ++i) envelope[i] = 0.0f;
+  CHECK(plan_audio_windows(envelope, 160'000, options).size() == 1);
+}
+
+TEST_CASE("silence is told from sound by the loudness around it") {
+  std::vector<float> sound(32000, 0.3f);
+  std::fill(sound.begin() + 16000, sound.begin() + 24000, 0.003f);  // 40 dB less
+  const std::span<const float> whole = sound;
+  CHECK(sounding_seconds(whole, whole) == doctest::Approx(1.5));
+  CHECK(sounding_seconds(whole.subspan(16000, 8000), whole) == 0.0);
+  CHECK(sounding_seconds(whole.subspan(16000, 8000), whole.subspan(16000, 8000)) ==
+        doctest::Approx(0.5));
+  CHECK(sounding_seconds({}, {}) == 0.0);
+  const std::vector<float> nothing(16000, 1e-5f);
+  CHECK(sounding_seconds(nothing, nothing) == 0.0);
 }
 
 TEST_CASE("impossible segment options are refused") {

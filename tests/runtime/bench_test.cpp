@@ -162,4 +162,35 @@ TEST_CASE("a model's fingerprint is the same each time, and another for another 
   CHECK(model_fingerprint(golden_dir("text-e")) != model_fingerprint(golden_dir("text-31b")));
 }
 
+TEST_CASE("the memory plan counts the weights as they will be after conversion") {
+  const auto planned = [](const std::string& golden, WeightChoice choice) {
+    EngineOptions options;
+    options.directory = golden_dir(golden);
+    options.weights = choice;
+    return static_cast<double>(plan_memory(options, 64).weights);
+  };
+  for (const std::string golden : {"text-e", "text-31b", "text-moe"}) {
+    CAPTURE(golden);
+    const Checkpoint checkpoint = Checkpoint::open(golden_dir(golden));
+    const auto stored = static_cast<double>(checkpoint.total_bytes());
+    CHECK(planned(golden, {}) == stored);
+    // What all linears take now: bf16 or float32, experts included. Some checkpoints carry a few
+    // that no layer uses.
+    const ModelConfig config = parse_model_config(checkpoint.config(), Json::object());
+    double weights = 0.0;
+    for (const LinearOp& op : linear_ops(config.text)) {
+      if (op.name == "lm_head" || op.name == "router.proj") continue;
+      weights += static_cast<double>(op.rows * op.cols * op.stored);
+    }
+    const double per_weight = (stored - planned(golden, {WeightFormat::kInt8})) / weights + 1;
+    CHECK((per_weight == doctest::Approx(2.0).epsilon(0.02) ||
+           per_weight == doctest::Approx(4.0).epsilon(0.02)));
+    CHECK(stored - planned(golden, {WeightFormat::kInt4}) ==
+          doctest::Approx(weights * (per_weight - 0.5625)).epsilon(0.02));
+    const double head = static_cast<double>(config.text.vocab_size) * config.text.hidden_size;
+    CHECK(planned(golden, {WeightFormat::kStored, WeightFormat::kInt8}) - stored ==
+          doctest::Approx(head));
+  }
+}
+
 }  // namespace gemma4

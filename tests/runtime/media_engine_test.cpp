@@ -163,7 +163,7 @@ TEST_CASE("requests with media give in company what they give alone, and equal m
           requests.push_back(greedy(prompt_of(tools, file, what), 6 + i));
         }
       }
-      requests.push_back(greedy({{2, 105, 130, static_cast<TokenId>(140 + i)}, {}}, 9));
+      requests.push_back(greedy({{2, 105, 130, static_cast<TokenId>(140 + i)}, {}, {}}, 9));
     }
     const auto single = load(golden, 48);
     for (const int64_t sequences : {2, 12}) {
@@ -244,7 +244,7 @@ TEST_CASE("a text prompt encodes nothing, and a model without an encoder refuses
   CHECK(tools.media.images);
   CHECK_FALSE(tools.media.audio);
   const auto engine = load("vision-e", 64);
-  CHECK(run(*engine, greedy({{2, 105, 130}, {}}, 2)).media_tokens == 0);
+  CHECK(run(*engine, greedy({{2, 105, 130}, {}, {}}, 2)).media_tokens == 0);
   CHECK(engine->encoded_media() == 0);
   const MediaAttachment clip = attach("audio-e", "clip0.wav");
   CHECK_THROWS_WITH_AS(prepare_media(clip, tools.media, {}), doctest::Contains("no audio encoder"),

@@ -9,6 +9,7 @@
 
 #include "kernels/backend.h"
 #include "lib/model/checkpoint_tensors.h"
+#include "lib/model/diffusion_tensors.h"
 #include "lib/model/media_encoder.h"
 #include "lib/model/text_decoder.h"
 #include "lib/runtime/kv_cache.h"
@@ -28,10 +29,13 @@ class DecoderFixture {
                                                                  : golden_dir(checkpoint_dir))),
         config(parse_model_config(checkpoint.config(), checkpoint.generation_config())),
         kv_options{kv_dtype, max_sequences, 1024 * max_sequences, max_chunk} {
-    CheckpointTensors source(checkpoint, *ops);
+    CheckpointTensors file(checkpoint, *ops);
+    DiffusionTensors renamed(file);
+    TensorSource& source = config.diffusion ? static_cast<TensorSource&>(renamed) : file;
     TextWeights weights = load_text_weights(source, config.text, *ops, choice);
+    if (config.diffusion) weights.canvas = load_canvas_weights(source, config, *ops, choice);
     media = load_media_encoders(source, config, *ops);
-    source.finish();
+    file.finish();
     decoder = std::make_unique<TextDecoder>(*ops, config.text, std::move(weights),
                                             max_chunk * max_sequences);
     reset();

@@ -10,7 +10,9 @@
 
 #include "lib/base/error.h"
 #include "lib/text/grammar/json_schema.h"
+#include "lib/text/grammar/tool_call_grammar.h"
 #include "lib/text/tokenizer.h"
+#include "lib/text/tool_arguments.h"
 #include "tests/support/golden_files.h"
 #include "tests/text/grammar_tools.h"
 
@@ -344,6 +346,48 @@ TEST_CASE("answers drawn over Gemma's vocabulary are valid for their schemas") {
   }
   MESSAGE(counts.schemas << " schemas, " << counts.drawn << " answers drawn");
   validate(answers.done(), counts.drawn + counts.mutated_accepted);
+}
+
+TEST_CASE("tool calls drawn at random from the masks have arguments that are valid") {
+  AnswerFile answers("gemma4-tool-calls-");
+  int tools = 0, refused = 0, drawn = 0, unfinished = 0;
+  std::mt19937 random(9);
+  for (uint32_t seed = 0; seed < 700; ++seed) {
+    Json schema = SchemaGenerator(seed).make();
+    schema["type"] = "object";
+    CAPTURE(schema.dump());
+    const Json declared = Json::array(
+        {{{"type", "function"}, {"function", {{"name", "some.tool"}, {"parameters", schema}}}}});
+    std::shared_ptr<GrammarMasks> masks;
+    try {
+      masks = masks_of(tool_call_grammar(declared));
+    } catch (const Error& error) {
+      CHECK(error.kind() == ErrorKind::kUsage);
+      ++refused;
+      continue;
+    }
+    ++tools;
+    for (int i = 0; i < 3; ++i) {
+      const auto call =
+          draw(masks, random, static_cast<int>(random() % 120), 6000, kTestStop, kStringDelimiter);
+      if (!call) {
+        ++unfinished;
+        continue;
+      }
+      REQUIRE(call->starts_with("call:some.tool{"));
+      REQUIRE(call->back() == kToolCallEnd);
+      const std::string_view text = std::string_view(*call).substr(15, call->size() - 16);
+      answers.stream()
+          << Json{{"schema", schema}, {"text", parse_tool_arguments(text, &schema).dump()}}.dump()
+          << '\n';
+      ++drawn;
+    }
+  }
+  MESSAGE(tools << " tools (" << refused << " refused), " << drawn << " calls drawn, " << unfinished
+                << " given up");
+  CHECK(tools > 300);
+  CHECK(unfinished * 100 <= drawn);
+  validate(answers.done(), drawn);
 }
 
 }  // namespace

@@ -200,17 +200,17 @@ inline std::vector<TokenId> ids_of(std::span<const uint64_t> mask) {
 /// closes something. Nothing when it has not ended after `max_tokens`.
 inline std::optional<std::string> draw(const std::shared_ptr<GrammarMasks>& masks,
                                        std::mt19937& random, int free_tokens, int max_tokens = 3000,
-                                       TokenId stop = kTestStop) {
+                                       TokenId stop = kTestStop, char quote = '"') {
   TokenConstraint constraint(masks, {stop});
   std::vector<uint64_t> mask(constraint.mask_words());
   std::string text;
-  bool in_text = false, escaped = false;  // where in JSON the answer stands
+  bool in_text = false, escaped = false;  // where in the value the answer stands
   const auto cost = [&](TokenId id) {
     if (id == stop) return 0;
     const std::string_view bytes = masks->trie().bytes(id);
     const char first = bytes[0];
     const int more = bytes.size() == 1 ? 0 : 2;
-    if (first == '"') return in_text ? 1 : 2 + more;
+    if (first == quote) return in_text ? 1 : 2 + more;
     if (first == '}' || first == ']') return in_text ? 6 : 1 + more;
     if (first == ' ' || first == '\n' || first == '\t' || first == '\r') return 8;
     if (first == ',' || first == '{' || first == '[') return 7;
@@ -232,8 +232,8 @@ inline std::optional<std::string> draw(const std::shared_ptr<GrammarMasks>& mask
     constraint.accept(id);
     if (id == stop) return text;
     for (const char c : masks->trie().bytes(id)) {
-      if (c == '"' && !escaped) in_text = !in_text;
-      escaped = in_text && c == '\\' && !escaped;
+      if (c == quote && !escaped) in_text = !in_text;
+      escaped = quote == '"' && in_text && c == '\\' && !escaped;
       text += c;
     }
   }
