@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kernels/cuda/attention_kernels.h"
+#include "kernels/cuda/canvas_kernels.h"
 #include "kernels/cuda/expert_kernels.h"
 #include "kernels/cuda/products.h"
 #include "kernels/cuda/row_kernels.h"
@@ -19,6 +20,15 @@ namespace cuda {
 namespace {
 
 constexpr int kOldestCapability = 80;
+
+/// Appends the values at a multiple of 16 bytes, and says where.
+template <typename T>
+size_t add_values(std::vector<std::byte>& bytes, const std::vector<T>& values) {
+  const size_t at = (bytes.size() + 15) / 16 * 16;
+  bytes.resize(at + values.size() * sizeof(T));
+  if (!values.empty()) std::memcpy(bytes.data() + at, values.data(), values.size() * sizeof(T));
+  return at;
+}
 
 /// What buffers need to outlive the backend's own members.
 struct Core {
@@ -240,17 +250,9 @@ class CudaOps : public Ops {
     const auto count = static_cast<int64_t>(rows.size());
     SampleMemory memory;
     std::vector<std::byte> bytes;
-    const auto add = [&](const auto& values) {
-      const size_t at = (bytes.size() + 15) / 16 * 16;
-      bytes.resize(at + values.size() * sizeof(values[0]));
-      if (!values.empty()) {
-        std::memcpy(bytes.data() + at, values.data(), values.size() * sizeof(values[0]));
-      }
-      return at;
-    };
-    const size_t settings = add(batch.settings);
-    const size_t changes = add(batch.changes);
-    const size_t masks = add(batch.masks);
+    const size_t settings = add_values(bytes, batch.settings);
+    const size_t changes = add_values(bytes, batch.changes);
+    const size_t masks = add_values(bytes, batch.masks);
     auto* inputs = static_cast<std::byte*>(sample_inputs_.bytes(bytes.size()));
     copy_from_host(inputs, bytes.data(), bytes.size());
     memory.settings = reinterpret_cast<const SampleSettings*>(inputs + settings);
@@ -272,6 +274,43 @@ class CudaOps : public Ops {
     for (size_t i = 0; i < rows.size(); ++i) {
       if (tokens[i] < 0) throw Error(ErrorKind::kInternal, "no token is allowed here", "sampling");
     }
+  }
+
+  void judge_canvas(Matrix logits, std::span<const CanvasRow> rows,
+                    CanvasChoice* choices) override {
+    if (rows.empty()) return;
+    std::vector<CanvasSettings> settings;
+    std::vector<int32_t> suppressed;
+    for (const CanvasRow& row : rows) {
+      CanvasSettings s;
+      s.random = row.random;
+      s.temperature = row.temperature;
+      s.first_suppressed = static_cast<int32_t>(suppressed.size());
+      suppressed.insert(suppressed.end(), row.suppressed.begin(), row.suppressed.end());
+      s.num_suppressed = static_cast<int32_t>(row.suppressed.size());
+      settings.push_back(s);
+    }
+    std::vector<std::byte> bytes;
+    add_values(bytes, settings);
+    const size_t ids = add_values(bytes, suppressed);
+    auto* inputs = static_cast<std::byte*>(sample_inputs_.bytes(bytes.size()));
+    copy_from_host(inputs, bytes.data(), bytes.size());
+    auto* on_device = sample_work_.items<CanvasVerdict>(static_cast<int64_t>(rows.size()));
+    cuda::judge_canvas(queue_, logits, reinterpret_cast<const CanvasSettings*>(inputs),
+                       reinterpret_cast<const int32_t*>(inputs + ids), on_device);
+    std::vector<CanvasVerdict> verdicts(rows.size());
+    copy_to_host(verdicts.data(), on_device, verdicts.size() * sizeof(CanvasVerdict));
+    for (size_t i = 0; i < verdicts.size(); ++i) {
+      if (verdicts[i].finite == 0) {
+        throw Error(ErrorKind::kInternal, "the logits of a canvas are not finite", "denoising");
+      }
+      choices[i] = {verdicts[i].best, verdicts[i].candidate, verdicts[i].entropy};
+    }
+  }
+
+  void embed_mixture(Matrix p, const Weight& table, float scale, Matrix out) override {
+    cuda::embed_mixture(queue_, p, weights_.find(table), scale, out, products_.partial(),
+                        Products::kPartialFloats);
   }
 
   void clipped_linear(Matrix x, std::span<const ClippedTarget> targets) override {

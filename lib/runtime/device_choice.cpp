@@ -9,7 +9,6 @@
 #include "kernels/backend.h"
 #include "lib/base/error.h"
 #include "lib/base/log.h"
-#include "lib/io/checkpoint.h"
 #include "lib/runtime/model_work.h"
 
 namespace gemma4 {
@@ -20,20 +19,6 @@ constexpr uint64_t kGpuWorkBytes = uint64_t{768} << 20;
 
 std::string gib(uint64_t bytes) {
   return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
-}
-
-uint64_t stored_bytes(const EngineOptions& options, const ModelConfig& config) {
-  if (!options.dummy_preset.empty()) return random_weight_bytes(config.text, {});
-  return Checkpoint::open(options.directory).total_bytes();
-}
-
-// A checkpoint of plain matrices shrinks as one of random weights does; a quantised one stays.
-uint64_t converted_bytes(const EngineOptions& options, const ModelConfig& config, uint64_t stored) {
-  const uint64_t plain = random_weight_bytes(config.text, {});
-  if (stored < plain / 10 * 9) return stored;
-  const uint64_t converted = random_weight_bytes(config.text, options.weights);
-  if (converted >= plain) return stored + (converted - plain);
-  return stored - std::min(stored, plain - converted);
 }
 
 bool fits(const EngineOptions& options, uint64_t available) {
@@ -63,15 +48,9 @@ std::string shortage(const MemoryPlan& plan, const GpuDevice& gpu) {
 }  // namespace
 
 MemoryPlan gpu_memory_plan(const EngineOptions& options) {
-  EngineOptions on_host = options;
-  on_host.device = "cpu";
-  on_host.max_chunk = prompt_chunk(options, "cuda");
-  const ModelConfig config = read_model_shape(options);
-  const int64_t limit = config.text.max_position_embeddings;
-  MemoryPlan plan = plan_memory(on_host, options.context > 0 ? options.context : limit);
-  plan.weights = converted_bytes(options, config, stored_bytes(options, config));
+  const int64_t limit = read_model_shape(options).text.max_position_embeddings;
+  MemoryPlan plan = memory_on(options, "cuda", options.context > 0 ? options.context : limit);
   plan.scratch += kGpuWorkBytes;
-  plan.available = 0;
   return plan;
 }
 

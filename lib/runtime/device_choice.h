@@ -8,6 +8,10 @@
 
 namespace gemma4 {
 
+/// What a model takes on a device ("cpu", "cuda") with `positions` of its KV cache in use.
+/// `available` is left 0.
+MemoryPlan memory_on(const EngineOptions& options, std::string_view device, int64_t positions);
+
 /// The plan for a GPU: weights as they lie there, and a KV cache for the whole context, which a GPU
 /// gives its memory at once. `available` is left 0.
 MemoryPlan gpu_memory_plan(const EngineOptions& options);
