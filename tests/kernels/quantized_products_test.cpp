@@ -277,5 +277,36 @@ TEST_CASE("rows of quantised tables are looked up") {
   });
 }
 
+TEST_CASE("mixtures of quantised embeddings are those of the dequantised table") {
+  on_each_backend([](Ops& ops) {
+    for (const Format& format : kFormats) {
+      CAPTURE(format.bits);
+      CAPTURE(format.group);
+      Random random(47);
+      const int64_t rows = 70;
+      const int64_t vocab = 603;
+      const QuantizedWeight table(random, vocab, 128, format);
+      std::vector<float> p(static_cast<size_t>(rows * vocab), 0.0f);
+      for (int64_t r = 0; r < rows; ++r) {  // ids of little weight beside a few of much
+        float* row = p.data() + r * vocab;
+        for (int64_t v = 0; v < vocab; v += 1 + r % 3) row[v] = 1e-4f;
+        row[random.below(603)] += 0.6f;
+        row[random.below(603)] += 0.3f;
+      }
+      check_against_reference(
+          ops,
+          [&](Ops& o) {
+            const DeviceMatrix in(o, rows, vocab, p);
+            const DeviceMatrix out(o, rows, 128);
+            Weight weight = table.weight;
+            o.prepare(weight);
+            o.embed_mixture(in.view, weight, 11.0f, out.view);
+            return out.host();
+          },
+          1e-5);
+    }
+  });
+}
+
 }  // namespace
 }  // namespace gemma4
