@@ -45,6 +45,7 @@ _gemma4() {
     'run --frequency-penalty' | \
     'run --seed' | \
     'run --stop' | \
+    'run --tensor-parallel' | \
     'run -t' | \
     'run --threads' | \
     'run -c' | \
@@ -66,6 +67,7 @@ _gemma4() {
     'chat --frequency-penalty' | \
     'chat --seed' | \
     'chat --stop' | \
+    'chat --tensor-parallel' | \
     'chat -t' | \
     'chat --threads' | \
     'chat -c' | \
@@ -91,6 +93,7 @@ _gemma4() {
     'transcribe --frequency-penalty' | \
     'transcribe --seed' | \
     'transcribe --stop' | \
+    'transcribe --tensor-parallel' | \
     'transcribe -t' | \
     'transcribe --threads' | \
     'transcribe -c' | \
@@ -111,6 +114,7 @@ _gemma4() {
     'describe-image --frequency-penalty' | \
     'describe-image --seed' | \
     'describe-image --stop' | \
+    'describe-image --tensor-parallel' | \
     'describe-image -t' | \
     'describe-image --threads' | \
     'describe-image -c' | \
@@ -135,6 +139,7 @@ _gemma4() {
     'bench --warmup' | \
     'bench --reps' | \
     'bench --max-regress' | \
+    'bench --tensor-parallel' | \
     'bench -t' | \
     'bench --threads' | \
     'bench -c' | \
@@ -284,13 +289,13 @@ _gemma4() {
   if [[ $_gemma4_word == -* ]]; then
     case $command in
       '') _gemma4_words -W '-h --help -V --version' ;;
-      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl --show-denoising --no-show-denoising -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
-      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --show-denoising --no-show-denoising --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
-      'transcribe') _gemma4_words -W '-h --help --files-from --offset --duration --segment --overlap --max-duration --pcm --language --translate --prompt --format --json --no-json --jsonl --no-jsonl --out-dir -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
-      'describe-image') _gemma4_words -W '-h --help -p --prompt --task --together --no-together --show --no-show --files-from --image-tokens --detail --max-pixels -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --format --json --no-json --jsonl --no-jsonl -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl --show-denoising --no-show-denoising -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --show-denoising --no-show-denoising --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'transcribe') _gemma4_words -W '-h --help --files-from --offset --duration --segment --overlap --max-duration --pcm --language --translate --prompt --format --json --no-json --jsonl --no-jsonl --out-dir -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'describe-image') _gemma4_words -W '-h --help -p --prompt --task --together --no-together --show --no-show --files-from --image-tokens --detail --max-pixels -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --format --json --no-json --jsonl --no-jsonl -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
       'quantize') _gemma4_words -W '-h --help --scheme --group-size --rule --keep --lm-head --verify --max-kl --dry-run --no-dry-run --json --no-json -t --threads --force --no-force -q --quiet --no-quiet' ;;
       'pull') _gemma4_words -W '-h --help --include --revision --token-file --jobs --endpoint --dry-run --no-dry-run --json --no-json -q --quiet --no-quiet' ;;
-      'bench') _gemma4_words -W '-h --help --workload --input-len --output-len --batch --depth --dummy --warmup --reps --ops --no-ops --load --no-load --env --no-env --anyway --no-anyway --format --baseline --max-regress -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -m --model --device -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'bench') _gemma4_words -W '-h --help --workload --input-len --output-len --batch --depth --dummy --warmup --reps --ops --no-ops --load --no-load --env --no-env --anyway --no-anyway --format --baseline --max-regress -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
     esac
   elif [[ -z $command ]]; then
     _gemma4_words -W 'run chat transcribe describe-image quantize pull bench'

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <random>
+#include <string>
 
 #include "lib/base/error.h"
 #include "lib/base/log.h"
@@ -34,9 +35,18 @@ void ModelFlags::add_to(CLI::App& app) {
             "directory, Hub id org/name[@revision] in the local cache,\n"
             "or e2b e4b 12b 26b-a4b 31b; default: $GEMMA4_MODEL")
       ->group(group);
-  add_value(app, "--device", device, "auto|cpu|reference",
-            "where to compute; auto: the fastest that is there")
-      ->check(CLI::IsMember({"auto", "cpu", "reference"}))
+  add_value(app, "--device", device, "auto|cpu|cuda[:N]|reference",
+            "where to compute; auto: the GPU that the model fits,\nelse the CPU")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            const bool known = text == "auto" || text == "cpu" || text == "reference" ||
+                               text == "cuda" || text.starts_with("cuda:");
+            return known ? "" : "--device: use auto, cpu, cuda, cuda:N or reference";
+          },
+          ""))
+      ->group(group);
+  add_value(app, "--tensor-parallel", tensor_parallel, "N", "GPUs that share the model; only 1 yet")
+      ->transform(count_between(1, 64))
       ->group(group);
   add_value(app, "-t,--threads", threads, "N", "default: physical cores")
       ->transform(count_between(1, 4096))
@@ -89,6 +99,11 @@ std::string ModelFlags::name() const {
 
 EngineOptions ModelFlags::engine_options() const {
   EngineOptions options;
+  if (tensor_parallel > 1) {
+    throw Error(ErrorKind::kUsage, "a model runs on one GPU",
+                "--tensor-parallel " + std::to_string(tensor_parallel),
+                "several are planned for, but not built yet");
+  }
   options.device = device;
   options.threads = threads;
   options.context = context;

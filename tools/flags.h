@@ -18,6 +18,7 @@ namespace gemma4 {
 struct ModelFlags {
   std::string model;  // empty: $GEMMA4_MODEL
   std::string device = "auto";
+  int64_t tensor_parallel = 1;
   int threads = 0;
   int64_t context = 0;  // 0: the model's own limit
   std::string weights = "stored";

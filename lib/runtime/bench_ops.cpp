@@ -4,6 +4,7 @@
 #include "lib/base/error.h"
 #include "lib/base/parallel.h"
 #include "lib/runtime/bench_runner.h"
+#include "lib/runtime/device_choice.h"
 
 namespace gemma4 {
 namespace {
@@ -43,7 +44,8 @@ std::vector<OpTiming> time_ops(const EngineOptions& options, const MachineLimits
                                const std::function<void(int64_t, int64_t)>& progress) {
   const ModelConfig config = read_model_shape(options);
   set_num_threads(options.threads > 0 ? options.threads : physical_cores());
-  const auto ops = make_backend(options.device, {.exact_activations = options.exact_activations});
+  const auto ops =
+      make_backend(choose_device(options), {.exact_activations = options.exact_activations});
   const std::vector<LinearOp> all = linear_ops(config.text);
   std::vector<OpTiming> timings;
   for (const LinearOp& op : all) {

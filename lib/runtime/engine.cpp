@@ -13,6 +13,7 @@
 #include "lib/model/tensor_check.h"
 #include "lib/runtime/batch_runner.h"
 #include "lib/runtime/block_runner.h"
+#include "lib/runtime/device_choice.h"
 #include "lib/runtime/model_draft.h"
 #include "lib/runtime/ngram_draft.h"
 #include "lib/runtime/score_prompt.h"
@@ -34,13 +35,13 @@ class LoadedEngine : public Engine {
   LoadedEngine(const EngineOptions& options, const Progress& progress) : options_(options) {
     const double started = now_ms();
     set_num_threads(options.threads > 0 ? options.threads : physical_cores());
-    ops_ = make_backend(options.device, {.exact_activations = options.exact_activations});
+    ops_ = make_backend(choose_device(options), {.exact_activations = options.exact_activations});
     TextWeights weights =
         options.dummy_preset.empty() ? load_checkpoint(progress) : make_random(progress);
     context_ = options.context > 0
                    ? std::min<int64_t>(options.context, config_.text.max_position_embeddings)
                    : config_.text.max_position_embeddings;
-    max_chunk_ = std::min(options.max_chunk, context_);
+    max_chunk_ = std::min(prompt_chunk(options, ops_->name()), context_);
     check_model_options();
     // A block of rows that see each other is never split.
     if (config_.text.bidirectional_vision) max_block_ = options.media.image_tokens;

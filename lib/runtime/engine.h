@@ -33,7 +33,7 @@ struct EngineOptions {
   std::filesystem::path directory;  // of the checkpoint; see locate_model
   /// A preset (share/models/NAME.json): random weights of that shape instead of a checkpoint.
   std::filesystem::path dummy_preset;
-  std::string device = "auto";          // auto, cpu, reference
+  std::string device = "auto";          // auto, cpu, cuda, cuda:N, reference
   int threads = 0;                      // 0: one a physical core
   Dtype kv_cache_dtype = Dtype::kBf16;  // as KvLayer's
   bool exact_activations = false;

@@ -8,6 +8,7 @@
 #include "kernels/host_buffer.h"
 #include "lib/base/error.h"
 #include "lib/base/parallel.h"
+#include "lib/runtime/device_choice.h"
 
 namespace gemma4 {
 namespace {
@@ -77,7 +78,8 @@ const Measured& MachineLimits::matmul(TimedFormat format) const {
 
 MachineLimits measure_machine_limits(const EngineOptions& options) {
   set_num_threads(options.threads > 0 ? options.threads : physical_cores());
-  const auto ops = make_backend(options.device, {.exact_activations = options.exact_activations});
+  const auto ops =
+      make_backend(choose_device(options), {.exact_activations = options.exact_activations});
   MachineLimits limits;
   limits.device = ops->name();
   limits.read_gb_per_s = read_rate();

@@ -8,6 +8,7 @@
 #include "lib/model/draft_model.h"
 #include "lib/model/text_decoder.h"
 #include "lib/runtime/block_runner.h"
+#include "lib/runtime/device_choice.h"
 #include "lib/runtime/engine.h"
 #include "lib/runtime/kv_cache.h"
 #include "lib/runtime/model_work.h"
@@ -42,12 +43,12 @@ std::string gib(uint64_t bytes) {
 
 }  // namespace
 
-MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
+MemoryPlan memory_on(const EngineOptions& options, std::string_view device, int64_t positions) {
   const ModelConfig config = read_model_shape(options);
   const int64_t limit = config.text.max_position_embeddings;
   const int64_t context = options.context > 0 ? std::min(options.context, limit) : limit;
   const int64_t block = config.text.bidirectional_vision ? options.media.image_tokens : 0;
-  const int64_t chunk = std::max(std::min(options.max_chunk, context), block);
+  const int64_t chunk = std::max(std::min(prompt_chunk(options, device), context), block);
   positions = std::min(positions, context);
   const KvCacheBytes kv = kv_cache_bytes(
       config.text, options.kv_cache_dtype, positions * options.max_sequences, options.max_sequences,
@@ -69,6 +70,17 @@ MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
     plan.scratch +=
         DraftModel::scratch_bytes(parse_draft_config(draft.config()), options.max_sequences);
   }
+  return plan;
+}
+
+MemoryPlan plan_memory(const EngineOptions& options, int64_t positions) {
+  const std::string device = choose_device(options);
+  if (device.starts_with("cuda")) {
+    MemoryPlan plan = gpu_memory_plan(options);
+    plan.available = free_gpu_memory(device);
+    return plan;
+  }
+  MemoryPlan plan = memory_on(options, device, positions);
   plan.available = available_memory();
   return plan;
 }

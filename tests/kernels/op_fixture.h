@@ -13,6 +13,9 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_ops.h"
+#ifdef GEMMA4_HAS_CUDA
+#include "kernels/cuda/cuda_ops.h"
+#endif
 #include "kernels/ops.h"
 #include "kernels/reference/reference_ops.h"
 #include "lib/base/cpu_features.h"
@@ -21,8 +24,23 @@
 
 namespace gemma4 {
 
-/// Runs `test` on each backend under test, and says which one failed.
+/// Runs `test` on each backend under test, and says which one failed. The GPU takes part where one
+/// is; in the program that emulates one, it alone.
 inline void on_each_backend(const std::function<void(Ops&)>& test, bool exact = true) {
+#ifdef GEMMA4_HAS_CUDA
+  if (cuda_devices().empty()) {
+    static const bool said = [] {
+      MESSAGE("skipped: no CUDA device");
+      return true;
+    }();
+    static_cast<void>(said);
+  } else {
+    CAPTURE("cuda");
+    const std::unique_ptr<Ops> ops = make_cuda_ops({.device = 0, .exact_activations = exact});
+    test(*ops);
+  }
+#endif
+#ifndef GEMMA4_CUDA_EMULATED
   set_num_threads(2);
   const auto run = [&](const std::string& name, CpuLevel level) {
     CAPTURE(name);
@@ -32,7 +50,11 @@ inline void on_each_backend(const std::function<void(Ops&)>& test, bool exact = 
   if (cpu_features().avx2) run("cpu avx2", CpuLevel::kAvx2);
   if (cpu_features().avx512) run("cpu avx512", CpuLevel::kAvx512);
   if (cpu_features().avx512_vnni) run("cpu avx512 vnni", CpuLevel::kAvx512Vnni);
+#endif
 }
+
+/// Whether products round activations to bfloat16 unless they are exact.
+inline bool rounds_to_bf16(const Ops& ops) { return ops.name().starts_with("cuda"); }
 
 class Random {
  public:
@@ -104,6 +126,33 @@ class TestWeight {
 
  private:
   std::vector<std::byte> bytes_;
+};
+
+/// The experts of some rows, in the backend's memory.
+class DeviceRouting {
+ public:
+  DeviceRouting(Ops& ops, int64_t rows, int32_t top_k)
+      : ops_(ops),
+        experts_(ops.allocate(static_cast<size_t>(rows * top_k) * sizeof(int32_t))),
+        weights_(ops.allocate(static_cast<size_t>(rows * top_k) * sizeof(float))) {
+    view = {static_cast<int32_t*>(experts_->data()), static_cast<float*>(weights_->data()), rows,
+            top_k};
+  }
+  std::vector<int32_t> experts() const { return host<int32_t>(view.experts); }
+  std::vector<float> weights() const { return host<float>(view.weights); }
+
+  Routing view;
+
+ private:
+  template <typename T>
+  std::vector<T> host(const T* device) const {
+    std::vector<T> values(static_cast<size_t>(view.rows * view.top_k));
+    ops_.copy_to_host(values.data(), device, values.size() * sizeof(T));
+    return values;
+  }
+  Ops& ops_;
+  std::unique_ptr<Buffer> experts_;
+  std::unique_ptr<Buffer> weights_;
 };
 
 /// Vectors in the backend's memory.

@@ -269,14 +269,12 @@ TEST_CASE("experts are chosen and mixed as in the reference") {
           [&](Ops& o) {
             const DeviceMatrix in(o, m, hidden, x);
             const DeviceMatrix out(o, m, hidden);
-            std::vector<int32_t>& ids = chosen[run++];
-            ids.resize(static_cast<size_t>(m * top_k));
-            std::vector<float> mix(static_cast<size_t>(m * top_k));
-            const Routing routing{ids.data(), mix.data(), m, top_k};
+            const DeviceRouting routing(o, m, top_k);
             o.route_experts(in.view,
                             {projection.weight, upload(o, scale), upload(o, expert_scale), top_k},
-                            1e-6f, routing);
-            o.expert_mlp(in.view, experts, routing, out.view);
+                            1e-6f, routing.view);
+            chosen[run++] = routing.experts();
+            o.expert_mlp(in.view, experts, routing.view, out.view);
             return out.host();
           },
           1e-5);
@@ -294,14 +292,13 @@ TEST_CASE("of experts with equal scores the lower indices are chosen") {
     projection.dense = {zeros.data(), Dtype::kF32, {6, 16}};
     Random random(20);
     const DeviceMatrix in(ops, 2, 16, random.normals(32));
-    std::vector<int32_t> ids(4, -1);
-    std::vector<float> mix(4);
+    const DeviceRouting routing(ops, 2, 2);
     ops.route_experts(in.view,
                       {projection, upload(ops, std::vector<float>(16, 1.0f)),
                        upload(ops, std::vector<float>(6, 1.0f)), 2},
-                      1e-6f, {ids.data(), mix.data(), 2, 2});
-    CHECK(ids == std::vector<int32_t>{0, 1, 0, 1});
-    CHECK(mix == std::vector<float>{0.5f, 0.5f, 0.5f, 0.5f});
+                      1e-6f, routing.view);
+    CHECK(routing.experts() == std::vector<int32_t>{0, 1, 0, 1});
+    CHECK(routing.weights() == std::vector<float>{0.5f, 0.5f, 0.5f, 0.5f});
   });
 }
 
