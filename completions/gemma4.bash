@@ -26,6 +26,7 @@ _gemma4() {
   case "$command $flag" in
     'run -p' | \
     'run --prompt' | \
+    'run --tool-timeout' | \
     'run --max-pixels' | \
     'run --video-frames' | \
     'run --video-fps' | \
@@ -55,6 +56,7 @@ _gemma4() {
     'chat --video-frames' | \
     'chat --video-fps' | \
     'chat --max-duration' | \
+    'chat --tool-timeout' | \
     'chat -n' | \
     'chat --max-tokens' | \
     'chat --temperature' | \
@@ -157,8 +159,10 @@ _gemma4() {
     'bench --draft')
       _gemma4_paths -W 'off auto ngram' -d
       return ;;
+    'run --exec-tools' | \
     'run -m' | \
     'run --model' | \
+    'chat --exec-tools' | \
     'chat -m' | \
     'chat --model' | \
     'transcribe --out-dir' | \
@@ -193,6 +197,7 @@ _gemma4() {
     'chat --image' | \
     'chat --audio' | \
     'chat --video' | \
+    'chat --tools' | \
     'chat -o' | \
     'chat --output' | \
     'transcribe -o' | \
@@ -228,8 +233,9 @@ _gemma4() {
     'quantize --rule')
       _gemma4_words -W 'auto minmax grid' 
       return ;;
-    'run --tool-choice')
-      _gemma4_words -W 'auto none' 
+    'run --tool-choice' | \
+    'chat --tool-choice')
+      _gemma4_words -W 'auto none required' 
       return ;;
     'run --draft-tokens' | \
     'chat --draft-tokens' | \
@@ -289,8 +295,8 @@ _gemma4() {
   if [[ $_gemma4_word == -* ]]; then
     case $command in
       '') _gemma4_words -W '-h --help -V --version' ;;
-      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl --show-denoising --no-show-denoising -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
-      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --show-denoising --no-show-denoising --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'run') _gemma4_words -W '-h --help -p --prompt -f --file -s --system --messages --tools --tool-choice --exec-tools --yes --no-yes --tool-timeout --chat-template --raw --no-raw --tokens --batch --print-prompt --no-print-prompt --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --json --no-json --jsonl --no-jsonl --show-denoising --no-show-denoising -x --extract --no-extract --logprobs --prompt-logprobs --json-schema --json-object --no-json-object --regex --grammar -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop --ignore-eos --no-ignore-eos -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
+      'chat') _gemma4_words -W '-h --help -s --system --load --save --history --no-history --image --audio --video --image-tokens --detail --max-pixels --video-frames --video-fps --video-audio --no-video-audio --max-duration --tools --tool-choice --exec-tools --yes --no-yes --tool-timeout --think --no-think --thinking -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --show-denoising --no-show-denoising --json --no-json -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
       'transcribe') _gemma4_words -W '-h --help --files-from --offset --duration --segment --overlap --max-duration --pcm --language --translate --prompt --format --json --no-json --jsonl --no-jsonl --out-dir -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
       'describe-image') _gemma4_words -W '-h --help -p --prompt --task --together --no-together --show --no-show --files-from --image-tokens --detail --max-pixels -o --output -q --quiet --no-quiet -v --verbose --no-verbose --stats --no-stats --color --format --json --no-json --jsonl --no-jsonl -n --max-tokens --temperature --temp --top-k --top-p --min-p --repetition-penalty --presence-penalty --frequency-penalty --seed --stop -m --model --device --tensor-parallel -t --threads -c --context --weights --lm-head --cache-weights --no-cache-weights --kv-cache-dtype --exact-activations --no-exact-activations --draft --draft-tokens --model-option --plan --no-plan' ;;
       'quantize') _gemma4_words -W '-h --help --scheme --group-size --rule --keep --lm-head --verify --max-kl --dry-run --no-dry-run --json --no-json -t --threads --force --no-force -q --quiet --no-quiet' ;;
