@@ -10,7 +10,7 @@ files=$(mktemp -d)
 trap 'rm -rf "$files"' EXIT
 convert -size 384x384 xc:white -fill red -draw 'circle 192,192 192,142' \
   -fill blue -draw 'rectangle 278,278 362,362' "$files/shapes.png"
-espeak-ng -w "$files/speech.wav" 'turn on the light'
+espeak-ng -w "$files/speech.wav" 'turn on the light in the kitchen'
 
 # Shows the command, and that it answered.
 show() {
