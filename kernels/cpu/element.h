@@ -9,7 +9,7 @@ namespace gemma4::cpu {
 /// Keys and values alone may be kInt8 and kFp8 (e4m3).
 enum class Element : uint8_t { kF32, kBf16, kF16, kInt8, kFp8 };
 
-/// Largest number of activation rows that the matrix-vector kernels take.
-inline constexpr int kMatvecRows = 8;
+/// Largest number of activation rows that the matrix-vector kernels take: a token and eight drafts.
+inline constexpr int kMatvecRows = 9;
 
 }  // namespace gemma4::cpu

@@ -13,45 +13,67 @@ struct Products {
   // --- few rows: the weight is streamed once, each sum has one accumulator
   // ------------------------
 
-  /// R rows of the weight, n, n + apart ..., with M rows of x. Every sum adds its terms in the same
-  /// order whatever R and M are.
+  static constexpr int64_t kPrefetchBytes = 512;
+
+  /// R rows of the weight, n, n + apart ..., with M rows of x: each register of weights is widened
+  /// once for all M, each of x is loaded once for all R. Every sum adds its terms in the same order
+  /// whatever R and M are.
   template <class T, int M, int R>
   static void dot_block(const DenseProduct& p, int64_t n, int64_t apart) {
     using Storage = typename T::Storage;
     const Storage* w = static_cast<const Storage*>(p.w) + n * p.ldw;
-    V sum[R][M];
-    for (int r = 0; r < R; ++r) {
-      for (int m = 0; m < M; ++m) sum[r][m] = S::zero();
-    }
+    constexpr int kSums = (R * M + 3) / 4 * 4;
+    V sum[kSums];
+#pragma GCC unroll 32
+    for (int s = 0; s < kSums; ++s) sum[s] = S::zero();
     const int64_t stride = apart * p.ldw;
     int64_t i = 0;
     for (; i + S::kLanes <= p.k; i += S::kLanes) {
-      V xs[M];
-      for (int m = 0; m < M; ++m) xs[m] = S::load(p.x + m * p.ldx + i);
-#pragma GCC unroll 4
+      V weight[R];
+#pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const Storage* from = w + r * stride + i;
         __builtin_prefetch(from + kPrefetchBytes / sizeof(Storage));
-        const V weight = load_as<S, T>(from);
-        for (int m = 0; m < M; ++m) sum[r][m] = S::fma(weight, xs[m], sum[r][m]);
+        weight[r] = load_as<S, T>(from);
+      }
+#pragma GCC unroll 16
+      for (int m = 0; m < M; ++m) {
+        const V x = S::in_register(S::load(p.x + m * p.ldx + i));
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) sum[m * R + r] = S::fma(weight[r], x, sum[m * R + r]);
       }
     }
     if (i < p.k) {
+      V weight[R];
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) weight[r] = load_part_as<S, T>(w + r * stride + i, p.k - i);
+#pragma GCC unroll 16
       for (int m = 0; m < M; ++m) {
         const V x = S::load_part(p.x + m * p.ldx + i, p.k - i);
-        for (int r = 0; r < R; ++r) {
-          sum[r][m] = S::fma(load_part_as<S, T>(w + r * stride + i, p.k - i), x, sum[r][m]);
-        }
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) sum[m * R + r] = S::fma(weight[r], x, sum[m * R + r]);
       }
     }
-    for (int m = 0; m < M; ++m) {
-      for (int r = 0; r < R; ++r) p.out[m * p.ldo + n + r * apart] = S::sum(sum[r][m]);
+    float total[kSums];
+#pragma GCC unroll 8
+    for (int s = 0; s < kSums; s += 4) {
+      S::sums(sum[s], sum[s + 1], sum[s + 2], sum[s + 3], total + s);
     }
+    for (int m = 0; m < M; ++m) {
+      for (int r = 0; r < R; ++r) p.out[m * p.ldo + n + r * apart] = total[m * R + r];
+    }
+  }
+
+  /// Rows of the weight at a time: as many as the registers hold with M sums for each.
+  static constexpr int block_rows(int m) {
+    const int fit = (2 * S::kLanes - 1) / (m + 1);  // of 32 or 16 registers, one for x
+    const int most = m <= 4 ? 6 : 4;                // more streams were slower
+    return fit < most ? fit : most;
   }
 
   template <class T, int M>
   static void matvec_rows(const DenseProduct& p) {
-    constexpr int kBlock = M <= 2 ? 4 : (M <= 4 ? S::kLanes / 4 : S::kLanes / 8);
+    constexpr int kBlock = block_rows(M);
     // The rows of a block are far apart: each is a stream that goes on through the rows that
     // follow, as the hardware's prefetch likes it.
     const int64_t apart = p.n / kBlock;
@@ -77,7 +99,6 @@ struct Products {
   // --- many rows: packed blocks
   // -------------------------------------------------------------------
 
-  static constexpr int64_t kPrefetchBytes = 512;
   static constexpr int64_t kDepth = 256;  // k at a time: a packed panel of columns stays in L1
   static constexpr int64_t kHeight = 36 * Tile::kRows;  // rows at a time: they stay in L2
 

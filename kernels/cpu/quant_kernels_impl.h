@@ -130,27 +130,39 @@ struct QuantProducts {
   struct PerRow {};
 
   /// Adds what a register of weights of each of R rows gives with a block of each of M rows.
+  /// Inlined always, for a call would send the sums through memory.
   template <int Bits, class Scale, int M, int R>
-  static void add_block(const uint8_t* const* w, const Scale* const* scales, I flip, const char* x,
-                        int64_t x_stride, V (&sum)[R][M]) {
+  [[gnu::always_inline]] static void add_block(const uint8_t* const* w, const Scale* const* scales,
+                                               I flip, const char* x, int64_t x_stride,
+                                               V (&sum)[R][M]) {
     constexpr int kParts = 8 / Bits;
+    I codes[R][kParts];
+    [[maybe_unused]] V scale[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      I codes = S::load_bytes(w[r]);
-      if constexpr (Bits == 8) codes = S::flip(codes, flip);
-      V scale{};
-      if constexpr (!__is_same(Scale, PerRow)) scale = S::template repeat<Bits>(scales[r]);
+      I all = S::load_bytes(w[r]);
+      if constexpr (Bits == 8) all = S::flip(all, flip);
 #pragma GCC unroll 4
-      for (int m = 0; m < M; ++m) {
-        const char* block = x + m * x_stride;
-        I dots = S::load_bytes(block + kParts * kBytes);
+      for (int p = 0; p < kParts; ++p) codes[r][p] = S::template bit_field<Bits>(all, p);
+      if constexpr (!__is_same(Scale, PerRow)) scale[r] = S::template repeat<Bits>(scales[r]);
+    }
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) {
+      const char* block = x + m * x_stride;
+      I values[kParts];
 #pragma GCC unroll 4
-        for (int p = 0; p < kParts; ++p) {
-          dots = S::dot4(dots, S::template bit_field<Bits>(codes, p),
-                         S::load_bytes(block + p * kBytes));
-        }
-        V factor = S::as_floats(S::load_bytes(block + (kParts + 1) * kBytes));
-        if constexpr (!__is_same(Scale, PerRow)) factor = S::mul(factor, scale);
+      for (int p = 0; p < kParts; ++p) {
+        values[p] = S::in_register(S::load_bytes(block + p * kBytes));
+      }
+      const I offset = S::in_register(S::load_bytes(block + kParts * kBytes));
+      const I lane_scales = S::in_register(S::load_bytes(block + (kParts + 1) * kBytes));
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        I dots = offset;
+#pragma GCC unroll 4
+        for (int p = 0; p < kParts; ++p) dots = S::dot4(dots, codes[r][p], values[p]);
+        V factor = S::as_floats(lane_scales);
+        if constexpr (!__is_same(Scale, PerRow)) factor = S::mul(factor, scale[r]);
         sum[r][m] = S::fma(S::to_floats(dots), factor, sum[r][m]);
       }
     }
@@ -164,7 +176,9 @@ struct QuantProducts {
     V sum[R][M];
     const uint8_t* at[R];
     const Scale* scales[R];
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
       for (int m = 0; m < M; ++m) sum[r][m] = S::zero();
       const int64_t row = n + r * apart < w.rows ? n + r * apart : w.rows - 1;
       at[r] = w.codes + row * w.row_bytes;
@@ -199,8 +213,10 @@ struct QuantProducts {
       const int64_t row = n + r * apart < w.rows ? n + r * apart : w.rows - 1;
       scale[r] = __is_same(Scale, PerRow) ? row_scale(w, row) : 1.0f;
     }
+#pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
       float sums[R];
+#pragma GCC unroll 2
       for (int r = 0; r < R; r += 4) {
         S::sums(sum[r][m], sum[r + 1][m], sum[r + 2][m], sum[r + 3][m], sums + r);
       }
@@ -219,20 +235,12 @@ struct QuantProducts {
   }
 
   /// Four rows of weights at a time, far apart: each is a stream that goes on through the rows that
-  /// follow, as the hardware's prefetch likes it. The rows of activations go in fours, twos and
-  /// ones over weights that are then in the first cache.
+  /// follow, as the hardware's prefetch likes it. The rows of activations go in fours and what is
+  /// left of them over weights that are then in the first cache.
   template <int Bits, class Scale>
   static void matvec_as(const QuantRows& w, const char* packed, int64_t m, float* out,
                         int64_t ldo) {
     const int64_t stride = few_bytes(w.cols, Bits);
-    if (m == 1) {
-      constexpr int R = 4;
-      const int64_t apart = (w.rows + R - 1) / R;
-      for (int64_t n = 0; n < apart; ++n) {
-        dot_rows<Bits, Scale, 1, R>(w, n, apart, packed, stride, out, ldo);
-      }
-      return;
-    }
     constexpr int R = 4;
     const int64_t apart = (w.rows + R - 1) / R;
     for (int64_t n = 0; n < apart; ++n) {
@@ -240,10 +248,11 @@ struct QuantProducts {
       for (; r + 4 <= m; r += 4) {
         dot_rows<Bits, Scale, 4, R>(w, n, apart, packed + r * stride, stride, out + r * ldo, ldo);
       }
-      for (; r + 2 <= m; r += 2) {
+      if (m - r == 3) {
+        dot_rows<Bits, Scale, 3, R>(w, n, apart, packed + r * stride, stride, out + r * ldo, ldo);
+      } else if (m - r == 2) {
         dot_rows<Bits, Scale, 2, R>(w, n, apart, packed + r * stride, stride, out + r * ldo, ldo);
-      }
-      if (r < m) {
+      } else if (m - r == 1) {
         dot_rows<Bits, Scale, 1, R>(w, n, apart, packed + r * stride, stride, out + r * ldo, ldo);
       }
     }

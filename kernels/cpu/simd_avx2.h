@@ -59,6 +59,11 @@ struct Avx2 {
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_shuffle_ps(s, s, 1)));
   }
 
+  /// The same value, that the compiler does not load again for each use.
+  static V in_register(V a) {
+    asm("" : "+x"(a));
+    return a;
+  }
   static V load(const float* p) { return _mm256_loadu_ps(p); }
   static V load_bf16(const uint16_t* p) {
     return widen_bf16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
@@ -74,6 +79,10 @@ struct Avx2 {
   }
   static void store(float* p, V a) { _mm256_storeu_ps(p, a); }
 
+  static I in_register(I a) {
+    asm("" : "+x"(a));
+    return a;
+  }
   static I load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   static void store_bytes(void* p, I a) { _mm256_storeu_si256(static_cast<__m256i*>(p), a); }
   static I set_bytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }

@@ -57,6 +57,11 @@ struct Avx512Simd {
   }
   static float largest(V a) { return _mm512_reduce_max_ps(a); }
 
+  /// The same value, that the compiler does not load again for each use.
+  static V in_register(V a) {
+    asm("" : "+v"(a));
+    return a;
+  }
   static V load(const float* p) { return _mm512_loadu_ps(p); }
   static V load_bf16(const uint16_t* p) {
     const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
@@ -77,6 +82,10 @@ struct Avx512Simd {
   // --- bytes and 32-bit integers
   // ------------------------------------------------------------------
 
+  static I in_register(I a) {
+    asm("" : "+v"(a));
+    return a;
+  }
   static I load_bytes(const void* p) { return _mm512_loadu_si512(p); }
   static void store_bytes(void* p, I a) { _mm512_storeu_si512(p, a); }
   static I set_bytes(int value) { return _mm512_set1_epi8(static_cast<char>(value)); }
