@@ -13,12 +13,9 @@ constexpr char kExamples[] =
 Examples:
   gemma4 run "Why is the sky blue?"
   git diff --staged | gemma4 run -s "Write a commit message." | git commit -F -
-  gemma4 run -f notes.txt --think --temperature 0 "Summarise this in three lines."
   gemma4 run --image receipt.jpg --image-tokens 1120 "What did lunch cost?"
-  gemma4 run --video clip.mp4 --video-audio "Sum up what is said and shown."
   gemma4 run --json-schema invoice.json -f mail.txt | jq .total
   gemma4 run --tools tools.json --exec-tools bin --yes "Will I need an umbrella in Oslo?"
-  gemma4 run --json --seed 7 "A haiku about rain" | jq -r .text
 
 )";
 
