@@ -91,7 +91,10 @@ def read_int64(path, name):
 
 
 def make_text_checkpoint(directory, name="text-e", **generation):
-    """A golden model that speaks (random) text: with a tokenizer, and settings of one's own."""
+    """A golden model that speaks (random) text: with a tokenizer, and settings of one's own.
+
+    It is greedy unless told otherwise: a test that samples names its temperature and its seed.
+    """
     os.makedirs(directory)
     for file in ("config.json", "generation_config.json", "model.safetensors"):
         shutil.copy(os.path.join(golden(name), file), directory)
@@ -103,7 +106,7 @@ def make_text_checkpoint(directory, name="text-e", **generation):
     path = os.path.join(directory, "generation_config.json")
     with open(path, encoding="utf-8") as file:
         settings = json.load(file)
-    settings.update(generation)
+    settings.update({"do_sample": False, **generation})
     with open(path, "w", encoding="utf-8") as file:
         json.dump(settings, file)
     return directory

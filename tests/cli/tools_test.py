@@ -122,7 +122,8 @@ class Tools(CliTest):
         done = self.command("run", "-m", self.model, "--tools", self.tools, "--tool-choice",
                             "ping", "--exec-tools", self.programs, "--yes", "--jsonl", "-n", "60",
                             "hello")
-        self.assertEqual(done.returncode, 0, done.stderr)
+        # What a random model says after the result may be a call that is cut: 6.
+        self.assertIn(done.returncode, (0, 6), done.stderr)
         events = [json.loads(line) for line in done.stdout.splitlines()]
         kinds = [event["type"] for event in events]
         self.assertIn("tool_result", kinds)
