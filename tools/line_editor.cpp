@@ -32,25 +32,46 @@ struct CloseFile {
   void operator()(FILE* file) const { std::fclose(file); }
 };
 
+termios g_terminal = {};  // as it was, for the signal handler
+
+void give_back_and_die(int number) {
+  ::tcsetattr(0, TCSANOW, &g_terminal);
+  struct sigaction standard = {};
+  standard.sa_handler = SIG_DFL;
+  ::sigaction(number, &standard, nullptr);
+  ::raise(number);  // takes effect when the handler returns
+}
+
 // libedit shows its prompt just before it takes the terminal. What is typed in between must not
-// be handled by the terminal itself: a Ctrl-C would end the program.
+// be handled by the terminal itself: a Ctrl-C would end the program. And libedit catches signals
+// only while it reads: one that comes just before or after must not leave the terminal so.
 class HeldTerminal {
  public:
-  HeldTerminal() : held_(::tcgetattr(0, &before_) == 0) {
+  HeldTerminal() : held_(::tcgetattr(0, &g_terminal) == 0) {
     if (!held_) return;
-    termios mine = before_;
+    struct sigaction action = {};
+    action.sa_handler = give_back_and_die;
+    sigemptyset(&action.sa_mask);
+    ::sigaction(SIGTERM, &action, &old_terminate_);
+    ::sigaction(SIGHUP, &action, &old_hangup_);
+    if (old_hangup_.sa_handler == SIG_IGN) ::sigaction(SIGHUP, &old_hangup_, nullptr);  // nohup
+    termios mine = g_terminal;
     mine.c_lflag &= ~static_cast<tcflag_t>(ICANON | ECHO | ISIG);
     ::tcsetattr(0, TCSADRAIN, &mine);
   }
   ~HeldTerminal() {
-    if (held_) ::tcsetattr(0, TCSADRAIN, &before_);
+    if (!held_) return;
+    ::tcsetattr(0, TCSADRAIN, &g_terminal);
+    ::sigaction(SIGTERM, &old_terminate_, nullptr);
+    ::sigaction(SIGHUP, &old_hangup_, nullptr);
   }
   HeldTerminal(const HeldTerminal&) = delete;
   HeldTerminal& operator=(const HeldTerminal&) = delete;
 
  private:
-  termios before_ = {};
   bool held_;
+  struct sigaction old_terminate_ = {};
+  struct sigaction old_hangup_ = {};
 };
 
 }  // namespace
