@@ -143,7 +143,7 @@ DraftOptions ModelFlags::draft_options() const {
   }
   if (draft != "auto") {
     options.directory = locate_model(draft, {share_dirs(), false});
-  } else if (const auto found = locate_assistant(name())) {
+  } else if (const auto found = locate_assistant(name(), share_dirs())) {
     options.directory = *found;
   } else {
     log_warning("no assistant of " + name() + " is there: decoding without drafts");

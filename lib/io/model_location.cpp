@@ -172,9 +172,12 @@ fs::path locate_model(const std::string& model, const ModelSearch& search) {
   return locate_in_cache(*hub, search.needs_tokenizer);
 }
 
-std::optional<fs::path> locate_assistant(const std::string& model) {
+std::optional<fs::path> locate_assistant(const std::string& model,
+                                         const std::vector<fs::path>& share_dirs) {
   if (model.empty()) return std::nullopt;
-  const fs::path path = fs::absolute(model).lexically_normal();
+  const bool demo = model == "demo" && !is_folder(model);
+  const fs::path given = demo ? locate_demo(share_dirs) : fs::path(model);
+  const fs::path path = fs::absolute(given).lexically_normal();
   if (is_folder(path)) {
     const fs::path own = path.has_filename() ? path : path.parent_path();
     const fs::path beside = own.parent_path() / (own.filename().string() + "-assistant");

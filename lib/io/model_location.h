@@ -28,8 +28,9 @@ struct ModelSearch {
 /// Throws Error(kUsage) when no model is named at all, else Error(kModel).
 std::filesystem::path locate_model(const std::string& model, const ModelSearch& search = {});
 
-/// The assistant that drafts for `model`: "<model>-assistant", beside it when it is a directory,
-/// else in the Hub cache. Nothing: it is not there.
-std::optional<std::filesystem::path> locate_assistant(const std::string& model);
+/// The assistant that drafts for `model`: "<model>-assistant", beside it when it is a directory or
+/// the demo model, else in the Hub cache. Nothing: it is not there.
+std::optional<std::filesystem::path> locate_assistant(
+    const std::string& model, const std::vector<std::filesystem::path>& share_dirs = {});
 
 }  // namespace gemma4

@@ -59,6 +59,19 @@ def config():
     }
 
 
+def assistant_config():
+    """The model that drafts for it. Head sizes, window and rotation are those of the model."""
+    own = config()
+    text = dict(own["text_config"], hidden_size=64, hidden_size_per_layer_input=0,
+                intermediate_size=256, final_logit_softcapping=None, num_hidden_layers=4,
+                layer_types=["sliding_attention"] * 3 + ["full_attention"],
+                num_kv_shared_layers=4, use_double_wide_mlp=False, vocab_size_per_layer_input=0)
+    return {"architectures": ["Gemma4AssistantForCausalLM"], "model_type": "gemma4_assistant",
+            "dtype": "bfloat16", "backbone_hidden_size": own["text_config"]["hidden_size"],
+            "eos_token_id": STOPS, "tie_word_embeddings": True, "use_ordered_embeddings": False,
+            "text_config": text}
+
+
 def generation_config():
     return {"bos_token_id": ID["<bos>"], "pad_token_id": ID["<pad>"], "do_sample": False,
             "eos_token_id": STOPS + [ID["<|tool_response>"]],

@@ -1,6 +1,7 @@
-"""Writes a trained demo model as a checkpoint, in bfloat16.
+"""Writes a trained demo model, or its assistant, as a checkpoint, in bfloat16.
 
 python3 export.py DATA/joint.pt DATA/tokenizer.json FOLDER
+python3 export.py DATA/assistant.pt FOLDER
 """
 
 import json
@@ -44,9 +45,14 @@ def write_json(path, document):
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def main():
-    weights, tokenizer, folder = map(pathlib.Path, sys.argv[1:4])
-    folder.mkdir(parents=True, exist_ok=True)
+def write_assistant(weights, folder):
+    """Its vocabulary, template and tokenizer are those of the model that it drafts for."""
+    tensors = torch.load(weights)["weights"]
+    safetensors.write_bfloat16(folder / "model.safetensors", tensors)
+    write_json(folder / "config.json", architecture.assistant_config())
+
+
+def write_model(weights, tokenizer, folder):
     model = Gemma4(architecture.config())
     restore(weights, model)
     tensors = {name: model.weight(name) for name in model.names}
@@ -59,6 +65,15 @@ def main():
     write_json(folder / "tokenizer_config.json", architecture.tokenizer_config())
     shutil.copy(tokenizer, folder / "tokenizer.json")
     shutil.copy(TEMPLATE, folder / "chat_template.jinja")
+
+
+def main():
+    *sources, folder = map(pathlib.Path, sys.argv[1:])
+    folder.mkdir(parents=True, exist_ok=True)
+    if len(sources) == 1:
+        write_assistant(*sources, folder)
+    else:
+        write_model(*sources, folder)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import struct
 import subprocess
@@ -129,6 +130,27 @@ class Demo(CliTest):
                          [("hot", "The opposite of hot is cold."),
                           ("big", "The opposite of big is small."),
                           ("day", "The opposite of day is night.")])
+
+    def test_its_assistant_drafts_well_and_changes_no_answer(self):
+        a_round = []
+        for arguments in (["Which month comes after March?"], ["What can you do?"],
+                          ["Who are you?"], ["How many legs does a spider have?"],
+                          ["Extract the person as JSON: Anna is 31 years old and lives in Paris."],
+                          ["--think", "What is 34 + 25?"]):
+            with self.subTest(arguments=arguments):
+                plain = self.ask_json(*arguments)
+                done = self.command("run", "-m", "demo", "--json", "--stats", "--draft", "auto",
+                                    "--draft-tokens", "4", *arguments)
+                errors = done.stderr.decode()
+                self.assertEqual(done.returncode, 0, errors)
+                drafted = json.loads(done.stdout)
+                for key in ("text", "reasoning", "token_ids", "finish_reason"):
+                    self.assertEqual(drafted[key], plain[key])
+                found = re.search(r"drafts: .* accepted, ([\d.]+) a round", errors)
+                self.assertIsNotNone(found, errors)
+                a_round.append(float(found[1]))
+        # Of four some three stand, and an answer mostly ends before a round does.
+        self.assertGreater(sum(a_round) / len(a_round), 1.7)
 
     def test_quantised_it_still_answers(self):
         small = self.path("demo-int8")

@@ -59,6 +59,13 @@ class Package(unittest.TestCase):
         self.assertEqual(done.returncode, 3, done.stderr)
         self.assertIn(b"model_type", done.stderr)
 
+    def test_it_brings_the_demo_model_and_its_assistant(self):
+        asked = [self.binary, "run", "-m", "demo", "--draft", "auto", "-v", "-n", "4", "Hello"]
+        done = subprocess.run(asked, env=self.env, capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        # Not those of the source tree, which it would find too.
+        self.assertIn(self.path("share/gemma4/models/demo-assistant").encode(), done.stderr)
+
     def test_it_brings_manual_and_completions_and_no_library(self):
         pages = os.listdir(self.path("share/man/man1"))
         self.assertEqual(sorted(pages), sorted(

@@ -129,6 +129,14 @@ TEST_CASE("an assistant is found beside its model, and in the cache by the model
   CHECK(locate_assistant("google/gemma-4-E2B-it@main") == repository / "snapshots" / kCommit);
 }
 
+TEST_CASE("the demo model's assistant is the one that is installed beside it") {
+  const TempDir dir;
+  fs::create_directories(dir / "models/demo");
+  CHECK_FALSE(locate_assistant("demo", {dir.path()}).has_value());
+  fs::create_directories(dir / "models/demo-assistant");
+  CHECK(locate_assistant("demo", {dir.path()}) == dir / "models/demo-assistant");
+}
+
 TEST_CASE("each alias names the instruction-tuned checkpoint") {
   const TempDir dir;
   const Environment environment({{"HF_HUB_CACHE", dir.path()}});
