@@ -1,6 +1,7 @@
 """Speech that the demo model learns to write down: a closed set of sentences, spoken by espeak-ng.
 
-`python3 speech.py FOLDER` writes FOLDER/speech-{train,test}.npz: log-mel features and texts.
+`python3 speech.py FOLDER COUNT` writes FOLDER/speech-{train,test}.npz: log-mel features and texts
+of COUNT utterances to learn and of 400 others at most.
 """
 
 import hashlib
@@ -163,10 +164,10 @@ def load(path):
 
 
 def main():
-    folder = pathlib.Path(sys.argv[1])
+    folder, count = pathlib.Path(sys.argv[1]), int(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
-    save(folder / "speech-test.npz", *make(400, True, 2))
-    save(folder / "speech-train.npz", *make(9000, False, 1))
+    save(folder / "speech-test.npz", *make(min(400, count), True, 2))
+    save(folder / "speech-train.npz", *make(count, False, 1))
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ def train_vision(folder, steps):
                 if shown.any():
                     log.add(found=(guess == labels[0])[shown].float().mean())
         update(adam, parameters, schedule(step, steps, 3e-3))
-        if step % 50 == 49:
+        if step % 50 == 49 or step + 1 == steps:
             log.show(step + 1)
             save(folder / "vision.pt", tower, adam, step + 1, heads=heads.state_dict())
 
