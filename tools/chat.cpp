@@ -28,7 +28,7 @@ lines end in \. Ctrl-C stops the answer, Ctrl-D ends the chat, /help lists the c
 Examples:
   gemma4 chat -m e4b
   gemma4 chat --think -s "You are a careful proofreader."
-  gemma4 chat --image plan.png          (or /image plan.png in the chat)
+  gemma4 chat --image plan.png          # or /image plan.png in the chat
   gemma4 chat --load talk.jsonl --save talk.jsonl
   printf 'My name is Ada.\nWhat is my name?\n' | gemma4 chat -q
 
