@@ -39,12 +39,12 @@ stage() {  # stage FILE COMMAND...: runs the command unless WORK has FILE from a
 stage model check_model.py
 stage tokenizer tokenizer.py "$work/tokenizer.json"
 stage speech speech.py "$work" "${UTTERANCES:-9000}"
-stage vision towers.py vision "$work" "${VISION_STEPS:-3000}" &
+stage vision towers.py vision "$work" "${VISION_STEPS:-3500}" &
 stage text decoder.py text "$work" "${TEXT_STEPS:-1500}" &
 stage audio towers.py audio "$work" "${AUDIO_STEPS:-4000}"
 wait
 stage joint decoder.py joint "$work" "${JOINT_STEPS:-5000}"
-stage assistant assistant.py "$work" "${ASSISTANT_STEPS:-600}"
+stage assistant assistant.py "$work" "${ASSISTANT_STEPS:-900}"
 
 for name in tokenizer speech vision text audio joint assistant; do
   [ -e "$work/$name.done" ] || { echo "make.sh: stage $name failed" >&2; exit 1; }
