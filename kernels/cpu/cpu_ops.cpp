@@ -213,6 +213,7 @@ class CpuOps : public Ops, public ProductReporter {
     const Matrix scores = scratch(up_, x.rows, num_experts);
     rms_norm(x, router.scale, eps, u);
     jobs_ = {job(u, router.projection, scores)};
+    jobs_[0].keep_float = true;  // a small product, and rounding would choose other experts
     products_.run(jobs_);
     const double shrink = 1.0 / std::sqrt(static_cast<double>(x.cols));
     for_rows(x.rows, num_experts * 16, [&](int64_t begin, int64_t end) {

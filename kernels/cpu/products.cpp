@@ -200,17 +200,23 @@ bool Products::integer(const Weight& weight) const {
   return weight.quantized && !exact_activations_ && fits_kernels(*weight.quantized);
 }
 
-/// How a product of `rows` rows with a weight that is not quantised is computed.
-ProductPath Products::path(const Weight& weight, int64_t rows) const {
+/// How products of many rows with a weight that is not quantised are computed.
+ProductPath Products::path(const Weight& weight) const {
   if (element_type(weight) != Element::kBf16) return ProductPath::kFma;
-  const ProductPath path = bf16_path_ ? *bf16_path_ : product_choice().path;
+  return bf16_path_ ? *bf16_path_ : product_choice().path;
+}
+
+ProductPath Products::path(const ProductJob& job) const {
+  if (job.keep_float) return ProductPath::kFma;
+  const ProductPath chosen = path(*job.weight);
   // oneDNN lays the weight out anew for each product, which few rows do not pay for.
-  return path == ProductPath::kOneDnn && rows <= kMatvecRows ? ProductPath::kFma : path;
+  const bool few = job.rows <= kMatvecRows;
+  return chosen == ProductPath::kOneDnn && few ? ProductPath::kFma : chosen;
 }
 
 ProductReport Products::report(const Weight& weight) const {
   if (weight.quantized) return {integer(weight) ? "int8" : "widened"};
-  ProductReport report{product_path_name(path(weight, kMatvecRows + 1))};
+  ProductReport report{product_path_name(path(weight))};
   if (element_type(weight) == Element::kBf16 && !bf16_path_) {
     for (const auto& [path, rate] : product_choice().rates) {
       report.rates.emplace_back(product_path_name(path), rate);
@@ -222,7 +228,7 @@ ProductReport Products::report(const Weight& weight) const {
 Products::Activations Products::activations_of(const ProductJob& job) const {
   Activations a{job.x, job.x_stride, job.rows, job.weight->cols, 0, false, ActivationScheme::kNone,
                 0.0f};
-  if (!job.weight->quantized) a.bf16 = path(*job.weight, job.rows) != ProductPath::kFma;
+  if (!job.weight->quantized) a.bf16 = path(job) != ProductPath::kFma;
   if (integer(*job.weight)) a.bits = job.weight->quantized->bits;
   if (job.weight->quantized) {
     a.scheme = job.weight->quantized->activation;
@@ -424,8 +430,8 @@ void Products::run_many_bf16(const ProductJob& job, const Activations& a) {
     });
     many_key_ = a;
   }
-  const auto multiply = path(*job.weight, job.rows) == ProductPath::kOneDnn ? onednn_bf16_product
-                                                                            : kernels_.bf16_product;
+  const auto multiply =
+      path(job) == ProductPath::kOneDnn ? onednn_bf16_product : kernels_.bf16_product;
   parallel_ranges(job.count, 32, [&](int64_t begin, int64_t end) {
     multiply(bf16_product(job, packed, begin, end - begin));
   });

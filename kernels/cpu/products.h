@@ -31,6 +31,7 @@ struct ProductJob {
   int64_t rows;
   float* out;
   int64_t out_stride;
+  bool keep_float = false;  // x is not rounded to bf16, whatever would be faster
 };
 
 /// Scalar type of a dense weight. Throws Error(kModel) for one that is none of ours.
@@ -74,7 +75,8 @@ class Products {
   };
 
   bool integer(const Weight& weight) const;
-  ProductPath path(const Weight& weight, int64_t rows) const;
+  ProductPath path(const Weight& weight) const;
+  ProductPath path(const ProductJob& job) const;
   Activations activations_of(const ProductJob& job) const;
   int64_t few_bytes(const Activations& a) const;
   void pack_few(const Activations& a, int64_t row, char* packed);

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "kernels/cpu/amx_check.h"
+#include "kernels/cpu/element.h"
 #include "kernels/cpu/product_choice.h"
 #include "kernels/product_report.h"
 #include "tests/kernels/op_fixture.h"
