@@ -14,6 +14,10 @@ constexpr int kTileRows = 6;
 constexpr int kTileColumns = 4;
 constexpr int64_t kBlockColumns = 128;
 
+/// Few rows: how far ahead a row of the weight is fetched, 2 KiB, and how near.
+constexpr int64_t kAhead = 1024;
+constexpr int kSecondCache = 2;
+
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /// Terms at a time: k in equal parts of at most kDepth.
@@ -40,7 +44,6 @@ template <int M, int R, bool Prefetch>
 void tile(const uint16_t* x, int64_t ldx, const uint16_t* w, int64_t apart, int64_t k, float* out,
           int64_t ldo, int64_t step, bool add) {
   constexpr int kSums = (R * M + 3) / 4 * 4;
-  constexpr int64_t kAhead = (M <= 4 ? 256 : 512) / sizeof(uint16_t);
   __m512 sum[kSums];
 #pragma GCC unroll 36
   for (int s = 0; s < kSums; ++s) sum[s] = _mm512_setzero_ps();
@@ -61,7 +64,7 @@ void tile(const uint16_t* x, int64_t ldx, const uint16_t* w, int64_t apart, int6
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const uint16_t* from = w + r * apart + i;
-      if constexpr (Prefetch) __builtin_prefetch(from + kAhead);
+      if constexpr (Prefetch) __builtin_prefetch(from + kAhead, 0, kSecondCache);
       weight[r] = _mm512_loadu_si512(from);
     }
     multiply(weight, i);
