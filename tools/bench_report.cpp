@@ -71,11 +71,15 @@ Json cell_json(const BenchReport& report, const BenchCell& cell) {
 }
 
 Json op_json(const OpTiming& timing) {
+  Json rates = Json::object();
+  for (const auto& [method, rate] : timing.product.rates) rates[std::string(method)] = rate;
   return {{"op", timing.op.name},
           {"rows", timing.op.rows},
           {"cols", timing.op.cols},
           {"per_token", timing.op.per_token},
           {"weights", timed_format_name(timing.format)},
+          {"product", timing.product.method.empty() ? Json() : Json(timing.product.method)},
+          {"product_gflop_per_s", rates},
           {"decode_ms", measured_json(timing.decode_ms)},
           {"decode_gb_per_s", measured_json(timing.decode_gb_per_s)},
           {"share_of_bandwidth", measured_json(timing.share_of_bandwidth)},

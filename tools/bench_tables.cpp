@@ -102,16 +102,25 @@ std::string cells_table(const BenchReport& report, bool markdown) {
 }
 
 std::string ops_table(const BenchReport& report, bool markdown) {
-  std::vector<Row> rows = {{"operation", "rows", "cols", "per token", "weights", "ms", "GB/s",
-                            "of bandwidth", "Gop/s at 512", "of matrix rate"}};
+  std::vector<Row> rows = {{"operation", "rows", "cols", "per token", "weights", "product", "ms",
+                            "GB/s", "of bandwidth", "Gop/s at 512", "of matrix rate"}};
+  std::string choice;
   for (const OpTiming& t : report.ops) {
+    if (choice.empty() && !t.product.rates.empty()) {
+      choice = fmt::format("{}one thread's products of bf16, Gop/s:", markdown ? "- " : "");
+      for (const auto& [method, rate] : t.product.rates) {
+        choice += fmt::format(" {} {:.0f}", method, rate);
+      }
+      choice += fmt::format("; used: {}\n\n", t.product.method);
+    }
     rows.push_back({t.op.name, std::to_string(t.op.rows), std::to_string(t.op.cols),
                     std::to_string(t.op.per_token), std::string(timed_format_name(t.format)),
+                    t.product.method.empty() ? "-" : std::string(t.product.method),
                     number(t.decode_ms.median, 3), number(t.decode_gb_per_s.median, 1),
                     percent(t.share_of_bandwidth), number(t.prefill_gflop_per_s.median, 0),
                     percent(t.share_of_matmul)});
   }
-  return table(rows, markdown);
+  return table(rows, markdown) + choice;
 }
 
 std::string load_table(const LoadTimes& load, bool markdown) {

@@ -14,6 +14,7 @@
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/tower_ops.h"
 #include "kernels/host_buffer.h"
+#include "kernels/product_report.h"
 #include "lib/base/cpu_features.h"
 #include "lib/base/error.h"
 #include "lib/base/parallel.h"
@@ -27,15 +28,32 @@ KernelTable kernels_of_this_cpu(CpuLevel at_most) {
   const CpuFeatures& features = cpu_features();
   if (features.avx512 && at_most >= CpuLevel::kAvx512) {
     const bool vnni = features.avx512_vnni && at_most >= CpuLevel::kAvx512Vnni;
-    return {row_kernels_avx512(), product_kernels_avx512(), attention_kernels_avx512(),
-            tower_kernels_avx512(), vnni ? quant_kernels_avx512vnni() : quant_kernels_avx512()};
+    const bool bf16 = features.avx512_bf16 && at_most >= CpuLevel::kAvx512Bf16;
+    return {row_kernels_avx512(),
+            product_kernels_avx512(),
+            attention_kernels_avx512(),
+            tower_kernels_avx512(),
+            vnni ? quant_kernels_avx512vnni() : quant_kernels_avx512(),
+            bf16 ? bf16_product_avx512bf16 : nullptr};
   }
   if (features.avx2) {
-    return {row_kernels_avx2(), product_kernels_avx2(), attention_kernels_avx2(),
-            tower_kernels_avx2(), quant_kernels_avx2()};
+    return {row_kernels_avx2(),   product_kernels_avx2(), attention_kernels_avx2(),
+            tower_kernels_avx2(), quant_kernels_avx2(),   nullptr};
   }
   throw Error(ErrorKind::kResource, "this CPU cannot run the cpu backend", features.brand,
               "it needs AVX2, FMA and F16C; use --device reference or cuda");
+}
+
+/// Nothing: to be measured.
+std::optional<ProductPath> bf16_products(const CpuOptions& options, const KernelTable& kernels) {
+  if (options.exact_activations) return ProductPath::kFma;
+  if (!options.bf16_products && kernels.bf16_product == nullptr) return ProductPath::kFma;
+  if ((options.bf16_products == ProductPath::kBf16Dot && kernels.bf16_product == nullptr) ||
+      (options.bf16_products == ProductPath::kOneDnn && !cpu_features().avx512)) {
+    throw Error(ErrorKind::kResource, "this CPU has no such bf16 product", cpu_features().brand,
+                std::string(product_path_name(*options.bf16_products)));
+  }
+  return options.bf16_products;
 }
 
 /// Cosines and sines of a step's positions, [rows, head_dim / 2] each, for each table it met.
@@ -55,11 +73,11 @@ void for_rows(int64_t rows, int64_t cols, const Fn& fn) {
   parallel_ranges(rows, std::max<int64_t>(1, kWorthAThread / std::max<int64_t>(cols, 1)), fn);
 }
 
-class CpuOps : public Ops {
+class CpuOps : public Ops, public ProductReporter {
  public:
   explicit CpuOps(const CpuOptions& options)
       : kernels_(kernels_of_this_cpu(options.at_most)),
-        products_(kernels_, options.exact_activations),
+        products_(kernels_, options.exact_activations, bf16_products(options, kernels_)),
         attention_(kernels_),
         towers_(kernels_, products_),
         canvas_(kernels_.rows, products_) {}
@@ -90,6 +108,9 @@ class CpuOps : public Ops {
   }
 
   void prepare(Weight& weight) override { products_.prepare(weight); }
+  ProductReport product_report(const Weight& weight) const override {
+    return products_.report(weight);
+  }
   void begin_step(Step& step) override { step.state = std::make_unique<CpuStep>(); }
   void end_step(Step& step) override { step.state.reset(); }
 
@@ -192,6 +213,7 @@ class CpuOps : public Ops {
     const Matrix scores = scratch(up_, x.rows, num_experts);
     rms_norm(x, router.scale, eps, u);
     jobs_ = {job(u, router.projection, scores)};
+    jobs_[0].keep_float = true;  // a small product, and rounding would choose other experts
     products_.run(jobs_);
     const double shrink = 1.0 / std::sqrt(static_cast<double>(x.cols));
     for_rows(x.rows, num_experts * 16, [&](int64_t begin, int64_t end) {

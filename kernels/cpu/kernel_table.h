@@ -1,14 +1,16 @@
 // The tables of functions that exist once per instruction set, and the plain data they take.
 //
-// The binary is built for any x86-64; files named *_avx2.cpp, *_avx512.cpp and *_avx512vnni.cpp
-// are compiled for more, and everything in them is reached through these tables alone. Such a file
-// instantiates only templates over its own SIMD type: an inline function shared with other files
-// would be emitted there for a CPU that may not be present, and the linker could pick that copy.
-// All functions here run on one thread and take memory of any alignment unless said otherwise.
+// The binary is built for any x86-64; files named *_avx2.cpp, *_avx512.cpp, *_avx512vnni.cpp
+// and *_avx512bf16.cpp are compiled for more, and everything in them is reached through these
+// tables alone. Such a file instantiates only templates over its own SIMD type: an inline function
+// shared with other files would be emitted there for a CPU that may not be present, and the linker
+// could pick that copy. All functions here run on one thread and take memory of any alignment
+// unless said otherwise.
 #pragma once
 
 #include <cstdint>
 
+#include "kernels/cpu/bf16_kernels.h"
 #include "kernels/cpu/element.h"
 #include "kernels/cpu/quant_kernels.h"
 #include "kernels/cpu/tower_kernels.h"
@@ -123,6 +125,7 @@ struct KernelTable {
   AttentionKernels attention;
   TowerKernels towers;
   QuantKernels quant;
+  void (*bf16_product)(const Bf16Product& product) = nullptr;  // null: AVX512-BF16 is not there
 };
 
 RowKernels row_kernels_avx2();

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <string>
 
-#include "kernels/cpu/sgemm.h"
+#include "kernels/cpu/onednn.h"
 #include "lib/base/error.h"
 #include "lib/base/parallel.h"
 #include "lib/quant/activation_quant.h"
@@ -41,6 +41,27 @@ DenseProduct dense_product(const ProductJob& job, int64_t first, int64_t count) 
           weight.cols,
           count,
           weight.cols,
+          job.out + first,
+          job.out_stride};
+}
+
+/// Elements from one row of bf16 activations to the next, the zeros behind it included: a line more
+/// than it needs, so that rows of a power of two do not fall on the same lines of the first cache.
+int64_t bf16_stride(int64_t cols) {
+  return (cols + kBf16Lanes - 1) / kBf16Lanes * kBf16Lanes + kBf16Lanes;
+}
+
+/// Rows [first, first + count) of a bf16 weight and the job's activations as `x` holds them.
+Bf16Product bf16_product(const ProductJob& job, const void* x, int64_t first, int64_t count) {
+  const int64_t cols = job.weight->cols;
+  const auto* data = static_cast<const uint16_t*>(job.weight->dense.data);
+  return {static_cast<const uint16_t*>(x),
+          bf16_stride(cols),
+          job.rows,
+          data + (job.first + first) * cols,
+          cols,
+          count,
+          cols,
           job.out + first,
           job.out_stride};
 }
@@ -179,8 +200,35 @@ bool Products::integer(const Weight& weight) const {
   return weight.quantized && !exact_activations_ && fits_kernels(*weight.quantized);
 }
 
+/// How products of many rows with a weight that is not quantised are computed.
+ProductPath Products::path(const Weight& weight) const {
+  if (element_type(weight) != Element::kBf16) return ProductPath::kFma;
+  return bf16_path_ ? *bf16_path_ : product_choice().path;
+}
+
+ProductPath Products::path(const ProductJob& job) const {
+  if (job.keep_float) return ProductPath::kFma;
+  const ProductPath chosen = path(*job.weight);
+  // oneDNN lays the weight out anew for each product, which few rows do not pay for.
+  const bool few = job.rows <= kMatvecRows;
+  return chosen == ProductPath::kOneDnn && few ? ProductPath::kFma : chosen;
+}
+
+ProductReport Products::report(const Weight& weight) const {
+  if (weight.quantized) return {integer(weight) ? "int8" : "widened"};
+  ProductReport report{product_path_name(path(weight))};
+  if (element_type(weight) == Element::kBf16 && !bf16_path_) {
+    for (const auto& [path, rate] : product_choice().rates) {
+      report.rates.emplace_back(product_path_name(path), rate);
+    }
+  }
+  return report;
+}
+
 Products::Activations Products::activations_of(const ProductJob& job) const {
-  Activations a{job.x, job.x_stride, job.rows, job.weight->cols, 0, ActivationScheme::kNone, 0.0f};
+  Activations a{job.x, job.x_stride, job.rows, job.weight->cols, 0, false, ActivationScheme::kNone,
+                0.0f};
+  if (!job.weight->quantized) a.bf16 = path(job) != ProductPath::kFma;
   if (integer(*job.weight)) a.bits = job.weight->quantized->bits;
   if (job.weight->quantized) {
     a.scheme = job.weight->quantized->activation;
@@ -211,11 +259,18 @@ void Products::run(std::span<const ProductJob> jobs) {
 
 int64_t Products::few_bytes(const Activations& a) const {
   if (a.bits > 0) return kernels_.quant.few_bytes(a.cols, a.bits);
+  if (a.bf16) return bf16_stride(a.cols) * 2;
   return a.scheme == ActivationScheme::kNone ? 0 : (a.cols * 4 + 63) / 64 * 64;
 }
 
 void Products::pack_few(const Activations& a, int64_t row, char* packed) {
   const float* x = a.x + row * a.x_stride;
+  if (a.bf16) {
+    auto* to = reinterpret_cast<uint16_t*>(packed);
+    kernels_.rows.narrow_to_bf16(x, a.cols, to);
+    std::fill(to + a.cols, to + bf16_stride(a.cols), uint16_t{0});
+    return;
+  }
   if (a.bits == 0) {
     const float scale = row_scale(a.scheme, a.scale, x, a.cols);
     auto* to = reinterpret_cast<float*>(packed);
@@ -274,13 +329,17 @@ void Products::run_few() {
 
 void Products::run_piece(const Piece& piece) {
   const ProductJob& job = few_[piece.job];
+  const size_t key = few_key_of_[piece.job];
+  const Activations& a = few_keys_[key];
+  const char* packed = static_cast<const char*>(packed_.bytes(0)) + few_at_[key];
+  if (a.bf16) {
+    kernels_.bf16_product(bf16_product(job, packed, piece.first, piece.count));
+    return;
+  }
   if (!job.weight->quantized) {
     kernels_.products.matvec(dense_product(job, piece.first, piece.count));
     return;
   }
-  const size_t key = few_key_of_[piece.job];
-  const Activations& a = few_keys_[key];
-  const char* packed = static_cast<const char*>(packed_.bytes(0)) + few_at_[key];
   if (a.bits > 0) {
     kernels_.quant.matvec(quant_rows(*job.weight, job.first + piece.first, piece.count), packed,
                           job.rows, job.out + piece.first, job.out_stride);
@@ -315,11 +374,15 @@ void Products::run_widened(const ProductJob& job, const float* x, int64_t x_stri
 // ------------------------------------------------------------------------------------
 
 void Products::run_many(const ProductJob& job) {
+  const Activations a = activations_of(job);
+  if (a.bf16) {
+    run_many_bf16(job, a);
+    return;
+  }
   if (!job.weight->quantized) {
     run_many_dense(dense_product(job, 0, job.count));
     return;
   }
-  const Activations a = activations_of(job);
   if (a.bits > 0) {
     run_many_integer(job, a);
     return;
@@ -355,6 +418,22 @@ void Products::run_many_dense(const DenseProduct& whole) {
   parallel_ranges(whole.n, 32, [&](int64_t begin, int64_t end) {
     float* scratch = scratch_.mine().floats(kernels_.products.gemm_scratch());
     kernels_.products.gemm(columns(whole, begin, end), scratch);
+  });
+}
+
+void Products::run_many_bf16(const ProductJob& job, const Activations& a) {
+  const int64_t bytes = few_bytes(a);
+  auto* packed = static_cast<char*>(packed_.bytes(bytes * a.rows));
+  if (!(a == many_key_)) {
+    parallel_ranges(a.rows, 4, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) pack_few(a, r, packed + r * bytes);
+    });
+    many_key_ = a;
+  }
+  const auto multiply =
+      path(job) == ProductPath::kOneDnn ? onednn_bf16_product : kernels_.bf16_product;
+  parallel_ranges(job.count, 32, [&](int64_t begin, int64_t end) {
+    multiply(bf16_product(job, packed, begin, end - begin));
   });
 }
 

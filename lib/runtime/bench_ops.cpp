@@ -25,6 +25,7 @@ OpTiming time_op(Ops& ops, const LinearOp& op, TimedFormat format, const Machine
   const LinearTiming decode =
       time_linear(ops, format, op.rows, op.cols, 1, repetitions, kWorkingSet);
   const std::vector<double> bytes(decode.seconds.size(), decode.weight_bytes * 1e-9);
+  timing.product = decode.product;
   timing.decode_ms = scaled(measured(decode.seconds), 1e3);
   timing.decode_gb_per_s = measured_rate(bytes, decode.seconds);
   timing.share_of_bandwidth = scaled(timing.decode_gb_per_s, 1.0 / *limits.read_gb_per_s.median);

@@ -13,6 +13,7 @@ namespace gemma4 {
 struct OpTiming {
   LinearOp op;
   TimedFormat format = TimedFormat::kBf16;
+  ProductReport product;         // how the backend computes it
   Measured decode_ms;            // one row, weights from memory
   Measured decode_gb_per_s;      // of weights
   Measured share_of_bandwidth;   // of that

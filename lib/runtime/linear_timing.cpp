@@ -90,6 +90,7 @@ LinearTiming time_linear(Ops& ops, TimedFormat format, int64_t rows, int64_t col
   const auto copies = static_cast<size_t>(std::clamp(
       std::ceil(static_cast<double>(working_set) / timing.weight_bytes), 1.0, kMostCopies));
   const std::vector<Weight> weights = random_weights(ops, format, rows, cols, copies);
+  timing.product = product_report(ops, weights[0]);
 
   const auto element = static_cast<size_t>(dtype_bits(ops.activation_dtype()) / 8);
   const auto x = ops.allocate(static_cast<size_t>(x_rows * cols) * element);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/ops.h"
+#include "kernels/product_report.h"
 
 namespace gemma4 {
 
@@ -21,6 +22,7 @@ struct LinearTiming {
   std::vector<double> seconds;  // one product each
   double weight_bytes = 0.0;    // that one product reads
   double operations = 0.0;      // 2 * x_rows * rows * cols
+  ProductReport product;        // how the backend computes products of many rows with W
 };
 
 /// `repetitions` times of x W^T with x [x_rows, cols] and W [rows, cols], after one warm-up. As

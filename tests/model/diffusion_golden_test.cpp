@@ -129,24 +129,31 @@ TEST_CASE("two denoising steps compute what the official implementation computes
   }
 }
 
+// Activations that are rounded too may choose other experts, which moves whole rows: they are
+// judged by the tokens, and by the rms that two times bf16 allows the other folder with experts.
 TEST_CASE("with bf16 keys and values the first step stays close and chooses the same tokens") {
+  const Json moe = read_json_file(golden_dir("text-moe") / "meta.json", ErrorKind::kInternal);
+  const double rounded_rms = 2 * moe["bf16_vs_f32"]["rms"].get<double>();
   const SafetensorsFile golden(golden_dir("diffusion") / "goldens.safetensors");
   const std::vector<int32_t> prompt = ids_of(golden, "input_ids");
   const std::vector<float> expected = floats_of(golden, "step0.logits");
   for (const std::string& device : built_backends()) {
-    CAPTURE(device);
-    CanvasFixture run(device, Dtype::kBf16);
-    run.encode(prompt, 0);
-    const std::vector<float> logits =
-        run.denoise(ids_of(golden, "step.canvas"), static_cast<int32_t>(prompt.size()));
-    const Difference d = difference(logits.data(), expected.data(), expected.size());
-    CHECK(d.rms > 0.0);
-    CHECK(d.rms < 0.1);
-    std::vector<float> mixture;
-    const std::vector<CanvasChoice> choices = run.judge(logits, 1.0f, mixture);
-    std::vector<int32_t> best;
-    for (const CanvasChoice& choice : choices) best.push_back(choice.best);
-    CHECK(best == ids_of(golden, "step1.canvas"));
+    for (const bool exact : {true, false}) {
+      CAPTURE(device);
+      CAPTURE(exact);
+      CanvasFixture run(device, Dtype::kBf16, 64, 1, exact);
+      run.encode(prompt, 0);
+      const std::vector<float> logits =
+          run.denoise(ids_of(golden, "step.canvas"), static_cast<int32_t>(prompt.size()));
+      const Difference d = difference(logits.data(), expected.data(), expected.size());
+      CHECK(d.rms > 0.0);
+      CHECK(d.rms < (exact ? 0.1 : rounded_rms));
+      std::vector<float> mixture;
+      const std::vector<CanvasChoice> choices = run.judge(logits, 1.0f, mixture);
+      std::vector<int32_t> best;
+      for (const CanvasChoice& choice : choices) best.push_back(choice.best);
+      CHECK(best == ids_of(golden, "step1.canvas"));
+    }
   }
 }
 

@@ -13,8 +13,8 @@ namespace gemma4 {
 class CanvasFixture : public DecoderFixture {
  public:
   CanvasFixture(const std::string& device, Dtype kv_dtype, int64_t max_chunk = 64,
-                int64_t max_sequences = 1)
-      : DecoderFixture("diffusion", device, kv_dtype, max_chunk, max_sequences) {}
+                int64_t max_sequences = 1, std::optional<bool> exact = std::nullopt)
+      : DecoderFixture("diffusion", device, kv_dtype, max_chunk, max_sequences, {}, exact) {}
 
   /// Stores ids at the positions from `first` on, in one step.
   void encode(const std::vector<int32_t>& ids, int32_t first, int32_t sequence = 0) {

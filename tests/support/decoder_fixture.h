@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,12 @@ namespace gemma4 {
 
 class DecoderFixture {
  public:
-  /// `checkpoint_dir`: the name of a golden folder, or an absolute path.
+  /// `checkpoint_dir`: the name of a golden folder, or an absolute path. Activations are exact with
+  /// float32 keys and values, and as by default with others, unless `exact` says.
   DecoderFixture(const std::filesystem::path& checkpoint_dir, const std::string& device,
                  Dtype kv_dtype, int64_t max_chunk = 64, int64_t max_sequences = 1,
-                 const WeightChoice& choice = {})
-      : ops(make_backend(device, {.exact_activations = kv_dtype == Dtype::kF32})),
+                 const WeightChoice& choice = {}, std::optional<bool> exact = std::nullopt)
+      : ops(make_backend(device, {.exact_activations = exact.value_or(kv_dtype == Dtype::kF32)})),
         checkpoint(Checkpoint::open(checkpoint_dir.is_absolute() ? checkpoint_dir
                                                                  : golden_dir(checkpoint_dir))),
         config(parse_model_config(checkpoint.config(), checkpoint.generation_config())),
