@@ -30,7 +30,7 @@ std::vector<TokenId> random_prompt(int64_t length, uint64_t seed, int32_t vocabu
 // Seconds at which the tokens of one run came: [sequence][token].
 struct Run {
   std::vector<std::vector<double>> tokens;
-  bool stopped = false;
+  DraftStats drafts;
 
   double last_first() const {
     double time = 0.0;
@@ -42,6 +42,7 @@ struct Run {
     for (const auto& sequence : tokens) time = std::max(time, sequence.back());
     return time;
   }
+  double decode_seconds() const { return end() - last_first(); }
   int64_t tokens_after(double time) const {
     int64_t count = 0;
     for (const auto& sequence : tokens) {
@@ -59,10 +60,10 @@ class CellRunner {
     for (int64_t i = 0; i < spec.batch; ++i) sessions_.push_back(engine.open_session());
   }
 
-  // Times one run; `number` tells its prompts from those of other runs.
-  Run run(uint64_t number) {
+  // Times one run; `number` tells its prompts from those of other runs. Nothing: stopped.
+  std::optional<Run> run(uint64_t number) {
     Run result;
-    if (!fill_sessions()) return {{}, true};
+    if (!fill_sessions()) return std::nullopt;
     const std::vector<GenerationRequest> requests = make_requests(number);
     result.tokens.resize(requests.size());
     const auto started = Clock::now();
@@ -73,12 +74,13 @@ class CellRunner {
     };
     const auto answers = engine_.generate(requests, callbacks);
     for (size_t i = 0; i < answers.size(); ++i) {
-      if (answers[i].finish_reason != FinishReason::kLength) return {{}, true};
+      if (answers[i].finish_reason != FinishReason::kLength) return std::nullopt;
       if (answers[i].cached_tokens != spec_.depth ||
           result.tokens[i].size() != static_cast<size_t>(spec_.workload.output)) {
         throw Error(ErrorKind::kInternal, "a benchmark run did not do the work it should",
                     spec_.workload.name);
       }
+      result.drafts.add(answers[i].drafts);
     }
     return result;
   }
@@ -160,7 +162,7 @@ void summarise(BenchCell& cell, const std::vector<Run>& runs) {
       for (size_t i = 1; i < times.size(); ++i) itl.push_back((times[i] - times[i - 1]) * 1e3);
     }
     prefill_s.push_back(run.last_first());
-    decode_s.push_back(run.end() - run.last_first());
+    decode_s.push_back(run.decode_seconds());
     decoded.push_back(static_cast<double>(run.tokens_after(run.last_first())));
     run_s.push_back(run.end());
     cell.seconds += run.end();
@@ -175,6 +177,31 @@ void summarise(BenchCell& cell, const std::vector<Run>& runs) {
   cell.prefill_tokens_per_second = measured_rate(prompt_tokens, prefill_s);
   cell.decode_tokens_per_second = measured_rate(decoded, decode_s);
   cell.request_throughput = measured_rate(answers, run_s);
+}
+
+// `plain` are the runs of the same prompts without drafts.
+void summarise_drafts(BenchCell& cell, const std::vector<Run>& runs,
+                      const std::vector<Run>& plain) {
+  std::vector<double> rounds, tokens, decode_s, plain_s;
+  std::vector<std::vector<double>> drafted, accepted;  // [position][run]
+  for (const Run& run : runs) {
+    rounds.push_back(static_cast<double>(run.drafts.rounds));
+    tokens.push_back(static_cast<double>(run.drafts.rounds + run.drafts.total_accepted()));
+    decode_s.push_back(run.decode_seconds());
+    const size_t positions = run.drafts.drafted.size();
+    drafted.resize(std::max(drafted.size(), positions));
+    accepted.resize(drafted.size());
+    for (size_t i = 0; i < positions; ++i) {
+      drafted[i].push_back(static_cast<double>(run.drafts.drafted[i]));
+      accepted[i].push_back(static_cast<double>(run.drafts.accepted[i]));
+    }
+  }
+  for (const Run& run : plain) plain_s.push_back(run.decode_seconds());
+  cell.accepted_length = measured_rate(tokens, rounds);
+  for (size_t i = 0; i < drafted.size(); ++i) {
+    cell.acceptance_by_position.push_back(measured_rate(accepted[i], drafted[i]));
+  }
+  if (cell.accepted_length.median) cell.speed_up = measured_rate(plain_s, decode_s);
 }
 
 }  // namespace
@@ -206,16 +233,26 @@ std::optional<BenchCell> run_bench_cell(Engine& engine, const MachineLimits& lim
                                         const BenchHooks& hooks) {
   CellRunner runner(engine, spec, hooks);
   std::vector<Run> runs;
+  std::vector<Run> plain;
   const int total = options.warmup + options.repetitions;
   for (int i = 0; i < total; ++i) {
     if (hooks.progress) hooks.progress(i, total);
-    Run run = runner.run(static_cast<uint64_t>(i) + 1);
-    if (run.stopped) return std::nullopt;
-    if (i >= options.warmup) runs.push_back(std::move(run));
+    const auto number = static_cast<uint64_t>(i) + 1;
+    std::optional<Run> run = runner.run(number);
+    if (!run) return std::nullopt;
+    if (i < options.warmup) continue;
+    runs.push_back(std::move(*run));
+    if (!options.drafts) continue;
+    engine.enable_drafts(false);
+    run = runner.run(number);
+    engine.enable_drafts(true);
+    if (!run) return std::nullopt;
+    plain.push_back(std::move(*run));
   }
   BenchCell cell;
   cell.spec = spec;
   summarise(cell, runs);
+  if (options.drafts) summarise_drafts(cell, runs, plain);
   if (const auto bytes = bytes_per_token(engine, spec)) {
     cell.bytes_per_token = measured({*bytes});
     cell.share_of_bandwidth =

@@ -40,6 +40,8 @@ struct BenchCellSpec {
 struct BenchOptions {
   int warmup = 1;       // runs that are not counted
   int repetitions = 5;  // runs that are
+  /// The engine has drafts: every counted run is repeated without them, for the speed-up.
+  bool drafts = false;
   /// What the products of the model read, for the share of the matrix rate; nothing: mixed.
   std::optional<TimedFormat> format;
 };
@@ -65,6 +67,13 @@ struct BenchCell {
   Measured bytes_per_token;
   Measured share_of_bandwidth;  // bytes_per_token * decode rate / read bandwidth
   Measured share_of_matmul;     // operations of the prefill over its time / matrix rate
+  /// Of drafts, a value a run; else empty. Tokens that a step with drafts gave: those accepted, and
+  /// one more.
+  Measured accepted_length;
+  /// Share of the drafts at the first, second ... position that was accepted.
+  std::vector<Measured> acceptance_by_position;
+  /// Decoding time of the same prompts without drafts over that with them.
+  Measured speed_up;
   Measured peak_rss_bytes;
   Measured load_ms;
   double seconds = 0.0;  // of all counted runs

@@ -12,6 +12,7 @@ from support import CliTest, golden
 FIELDS = ("ttft_ms", "tpot_ms", "itl_ms", "prefill_tokens_per_second", "decode_tokens_per_second",
           "request_throughput", "bytes_per_token", "share_of_bandwidth", "share_of_matmul",
           "peak_rss_bytes", "load_ms")
+DRAFT_FIELDS = ("accepted_length", "speed_up")
 
 
 class Bench(CliTest):
@@ -54,7 +55,12 @@ class Bench(CliTest):
                          [(1, 0), (2, 0), (1, 30), (2, 30)])
         for cell in report["cells"]:
             self.assertEqual(tuple(cell), ("workload", "batch", "depth", "weights",
-                                           "kv_cache_dtype", *FIELDS))
+                                           "kv_cache_dtype", *FIELDS, *DRAFT_FIELDS,
+                                           "acceptance_by_position"))
+            for field in DRAFT_FIELDS:
+                self.assertEqual(cell[field], {"median": None, "p99": None, "mean": None,
+                                               "values": []})
+            self.assertEqual(cell["acceptance_by_position"], [])
             for field in FIELDS:
                 self.assertEqual(list(cell[field]), ["median", "p99", "mean", "values"])
                 self.assertGreater(cell[field]["median"], 0, field)
@@ -124,6 +130,33 @@ class Bench(CliTest):
         self.assertEqual(head["weights"], "bf16")
         self.assertIsNone(head["prefill_gflop_per_s"]["median"])
 
+    def test_drafts_in_every_format(self):
+        flags = ("-m", golden("mtp-e/target"), "--draft", golden("mtp-e/assistant"),
+                 "--draft-tokens", "2", "--anyway", "-q", "--reps", "1", "--workload", "9/30",
+                 "--format")
+        report = json.loads(self.bench(*flags, "json"))
+        self.assertEqual(report["env"]["draft"], golden("mtp-e/assistant"))
+        self.assertEqual(report["env"]["draft_tokens"], "2")
+        (cell,) = report["cells"]
+        length = cell["accepted_length"]["median"]
+        shares = [share["median"] for share in cell["acceptance_by_position"]]
+        self.assertEqual(len(shares), 2)
+        self.assertGreater(shares[0], 0)
+        self.assertTrue(1 < length <= 1 + sum(shares) + 1e-9, (length, shares))
+        self.assertGreater(cell["speed_up"]["median"], 0)
+        (row,) = csv.DictReader(io.StringIO(self.bench(*flags, "csv")))
+        self.assertEqual((float(row["accepted_length"]), row["draft_tokens"]), (length, "2"))
+        self.assertEqual([float(x) for x in row["acceptance_by_position"].split()], shares)
+        self.assertGreater(float(row["speed_up"]), 0)
+        for name in ("table", "markdown"):
+            self.assertRegex(self.bench(*flags, name),
+                             rf"drafts 9/30 x1 at 0: accepted length {length:.2f}, "
+                             rf"by position {100 * shares[0]:.0f} {100 * shares[1]:.0f} %, "
+                             r"speed-up \d")
+        lookup = json.loads(self.bench(*self.SMALL, "--draft", "ngram", "--format", "json"))
+        self.assertEqual((lookup["env"]["draft"], lookup["env"]["draft_tokens"]),
+                         ("ngram", "auto"))
+
     def test_environment_only(self):
         self.assertIn("limits: read ", self.bench("--env", "--anyway"))
 
@@ -157,7 +190,9 @@ class Bench(CliTest):
                       ("--input-len", "5"), ("--workload", "5/5", "--input-len", "5",
                                              "--output-len", "5"),
                       ("--max-regress", "5"), ("--load",), ("--dummy", "7b"), ("-m", "x"),
-                      ("--env",), ("--ops", "--format", "vllm"), ("--weights", "int3")):
+                      ("--env",), ("--ops", "--format", "vllm"), ("--weights", "int3"),
+                      ("--ops", "--draft", "ngram"), ("--draft", "auto"),
+                      ("--draft-tokens", "2")):
             with self.subTest(flags=flags):
                 arguments = ("--dummy", "e2b", *flags)
                 self.assert_fails(2, "bench", *arguments)
