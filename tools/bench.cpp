@@ -55,20 +55,17 @@ void BenchCommand::choose_model() {
     }
   }
   const ModelConfig config = read_model_shape(options_);
-  if (config.diffusion && !cells_.empty() && !flags_.model.plan) {
-    throw Error(ErrorKind::kUsage, "workloads time one token after another",
-                "a diffusion model writes whole blocks", "use --ops, --load or --plan");
-  }
   const int64_t limit = config.text.max_position_embeddings;
   const int64_t context = options_.context > 0 ? std::min(options_.context, limit) : limit;
   for (const BenchCellSpec& cell : cells_) {
-    if (cell.positions() > context) {
+    const int64_t positions = cell.positions(config);
+    if (positions > context) {
       throw Error(ErrorKind::kInput, "the workload does not fit the context",
                   fmt::format("{} at depth {}: {} tokens, context {}", cell.workload.name,
-                              cell.depth, cell.positions(), context),
+                              cell.depth, positions, context),
                   "use a shorter one");
     }
-    positions_ = std::max(positions_, cell.positions());
+    positions_ = std::max(positions_, positions);
     options_.max_sequences = std::max(options_.max_sequences, cell.batch);
   }
   if (!cells_.empty()) options_.context = positions_;

@@ -18,6 +18,9 @@ the same run; for the prompt, operations over the matrix rate measured in the sa
 With --draft each run is repeated without drafts. Accepted length: tokens that a step with drafts
 gives. Speed-up: decoding time without drafts over that with them.
 
+A diffusion model writes blocks: TTFT is the time to the first one, and steps are counted a block.
+Random weights take all the steps that the model allows.
+
 Examples:
   gemma4 bench -m e2b
   gemma4 bench -m e2b --draft auto --draft-tokens 3

@@ -20,7 +20,8 @@ constexpr Field kFields[] = {{"ttft_ms", &BenchCell::ttft_ms},
                              {"peak_rss_bytes", &BenchCell::peak_rss_bytes},
                              {"load_ms", &BenchCell::load_ms},
                              {"accepted_length", &BenchCell::accepted_length},
-                             {"speed_up", &BenchCell::speed_up}};
+                             {"speed_up", &BenchCell::speed_up},
+                             {"steps_per_block", &BenchCell::steps_per_block}};
 
 Json number_json(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 

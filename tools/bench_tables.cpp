@@ -88,6 +88,14 @@ std::string drafts_line(const BenchCell& cell, bool markdown) {
   return text + fmt::format(" %, speed-up {}\n", number(cell.speed_up.median, 2));
 }
 
+// Nothing unless the model writes blocks.
+std::string blocks_line(const BenchCell& cell, bool markdown) {
+  if (!cell.steps_per_block.median) return {};
+  return cell_title("blocks", cell.spec, markdown) +
+         fmt::format("the first after {} ms, {} steps a block\n", number(cell.ttft_ms.median, 1),
+                     number(cell.steps_per_block.mean, 1));
+}
+
 Row cell_name(const BenchCellSpec& spec) {
   return {spec.workload.name, std::to_string(spec.batch), std::to_string(spec.depth)};
 }
@@ -96,7 +104,7 @@ std::string cells_table(const BenchReport& report, bool markdown) {
   std::vector<Row> rows = {{"workload", "batch", "depth", "TTFT ms", "TPOT ms", "ITL ms", "ITL p99",
                             "prefill tok/s", "decode tok/s", "req/s", "peak GiB", "load ms"}};
   std::string roofline;
-  std::string drafts;
+  std::string decoding;  // in other ways than token by token
   for (const BenchCell& cell : report.cells) {
     Row row = cell_name(cell.spec);
     for (std::string figure :
@@ -109,6 +117,8 @@ std::string cells_table(const BenchReport& report, bool markdown) {
       row.push_back(std::move(figure));
     }
     rows.push_back(std::move(row));
+    decoding += drafts_line(cell, markdown) + blocks_line(cell, markdown);
+    if (!cell.share_of_bandwidth.median && !cell.share_of_matmul.median) continue;
     roofline += cell_title("roofline", cell.spec, markdown);
     if (cell.share_of_bandwidth.median) {
       const double bytes = *cell.bytes_per_token.median;
@@ -117,9 +127,8 @@ std::string cells_table(const BenchReport& report, bool markdown) {
                               percent(cell.share_of_bandwidth));
     }
     roofline += fmt::format("prompt {} of the matrix rate\n", percent(cell.share_of_matmul));
-    drafts += drafts_line(cell, markdown);
   }
-  return table(rows, markdown) + roofline + drafts + "\n";
+  return table(rows, markdown) + roofline + decoding + "\n";
 }
 
 std::string ops_table(const BenchReport& report, bool markdown) {

@@ -33,8 +33,9 @@ struct BenchCellSpec {
   /// Tokens that every sequence holds already when its prompt comes. They are not timed.
   int64_t depth = 0;
 
-  /// Positions that one sequence takes.
-  int64_t positions() const { return depth + workload.input + workload.output; }
+  /// Positions that one sequence takes: of a diffusion model the last block's, too, which may be
+  /// longer than what is wanted of it.
+  int64_t positions(const ModelConfig& config) const;
 };
 
 struct BenchOptions {
@@ -51,6 +52,9 @@ struct BenchHooks {
   std::function<std::optional<FinishReason>()> should_stop;   // as GenerationCallbacks'
 };
 
+/// Of a diffusion model, whose tokens come in blocks: TTFT is the time to the first block, there
+/// are no TPOT, ITL, bytes and shares, and the prompt's time ends with the pass that encodes the
+/// last of it, which is the first pass over the canvas as well.
 struct BenchCell {
   BenchCellSpec spec;
   Measured ttft_ms;  // one value a sequence and run; p99 from 100 of them on
@@ -74,6 +78,8 @@ struct BenchCell {
   std::vector<Measured> acceptance_by_position;
   /// Decoding time of the same prompts without drafts over that with them.
   Measured speed_up;
+  /// Of a diffusion model, a value a block: the passes over its canvas.
+  Measured steps_per_block;
   Measured peak_rss_bytes;
   Measured load_ms;
   double seconds = 0.0;  // of all counted runs

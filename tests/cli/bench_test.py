@@ -12,7 +12,8 @@ from support import CliTest, golden
 FIELDS = ("ttft_ms", "tpot_ms", "itl_ms", "prefill_tokens_per_second", "decode_tokens_per_second",
           "request_throughput", "bytes_per_token", "share_of_bandwidth", "share_of_matmul",
           "peak_rss_bytes", "load_ms")
-DRAFT_FIELDS = ("accepted_length", "speed_up")
+# Of drafts and of diffusion models alone.
+OTHER_FIELDS = ("accepted_length", "speed_up", "steps_per_block")
 
 
 class Bench(CliTest):
@@ -55,9 +56,9 @@ class Bench(CliTest):
                          [(1, 0), (2, 0), (1, 30), (2, 30)])
         for cell in report["cells"]:
             self.assertEqual(tuple(cell), ("workload", "batch", "depth", "weights",
-                                           "kv_cache_dtype", *FIELDS, *DRAFT_FIELDS,
+                                           "kv_cache_dtype", *FIELDS, *OTHER_FIELDS,
                                            "acceptance_by_position"))
-            for field in DRAFT_FIELDS:
+            for field in OTHER_FIELDS:
                 self.assertEqual(cell[field], {"median": None, "p99": None, "mean": None,
                                                "values": []})
             self.assertEqual(cell["acceptance_by_position"], [])
