@@ -63,7 +63,7 @@ void DraftRounds::draft(BatchRequests requests, Matrix hidden) {
 }
 
 // That the answer and the context have room for.
-int64_t DraftRounds::most_drafts(const BatchRequest& active) const {
+int64_t DraftRounds::most_drafts(BatchRequest& active) const {
   const auto ahead = static_cast<int64_t>(active.next.size());
   const int64_t room = context_.context - active.session->cached_tokens() - ahead - 1;
   const int64_t most = std::min(kMaxTokensAtOnce - ahead, room);

@@ -19,7 +19,7 @@ class DraftRounds {
   void draft(BatchRequests requests, Matrix hidden);
 
  private:
-  int64_t most_drafts(const BatchRequest& active) const;
+  int64_t most_drafts(BatchRequest& active) const;
 
   const RunnerContext& context_;
   double draft_ms_ = 0.0;  // of the drafts that the next step verifies
