@@ -101,10 +101,10 @@ class Diffusion(CliTest):
         self.assertNotEqual(plain["token_ids"], other["token_ids"])
 
     def test_a_benchmark_counts_blocks(self):
-        flags = ("bench", "-m", golden("diffusion"), "--device", "cpu", "--anyway", "-q",
-                 "--reps", "1", "--workload", "20/40", "--batch", "1,2", "--depth", "0,15",
-                 "--format")
-        done = self.command(*flags, "json")
+        # The reference's limits are measured fastest.
+        flags = ("bench", "-m", self.diffusion, "--device", "reference", "--anyway", "-q",
+                 "--warmup", "0", "--reps", "1", "--workload", "20/40", "--format")
+        done = self.command(*flags, "json", "--batch", "1,2", "--depth", "0,15")
         self.assertEqual(done.returncode, 0, done.stderr)
         cells = json.loads(done.stdout)["cells"]
         self.assertEqual([(c["batch"], c["depth"]) for c in cells],
@@ -113,7 +113,7 @@ class Diffusion(CliTest):
             self.assertEqual(len(cell["ttft_ms"]["values"]), cell["batch"])
             steps = cell["steps_per_block"]["values"]
             self.assertEqual(len(steps), 3 * cell["batch"])  # canvases of 16
-            self.assertTrue(all(1 <= count <= 48 for count in steps), steps)
+            self.assertTrue(all(1 <= count <= 4 for count in steps), steps)
             for field in ("prefill_tokens_per_second", "decode_tokens_per_second"):
                 self.assertGreater(cell[field]["median"], 0)
             for field in ("tpot_ms", "itl_ms", "bytes_per_token", "share_of_matmul"):
