@@ -89,7 +89,7 @@ class Diffusion(CliTest):
                           says="does not denoise")
         self.assert_fails(2, "run", "-m", self.model, "--model-option",
                           "diffusion_sliding_context=9", "hello")
-        self.assert_fails(2, "bench", "-m", self.diffusion, "--anyway", "--draft", "ngram",
+        self.assert_fails(2, "bench", "-m", self.diffusion, "--anyway", "-q", "--draft", "ngram",
                           says="whole blocks")
 
     def test_the_sliding_context_is_a_model_option(self):
