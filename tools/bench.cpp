@@ -55,20 +55,17 @@ void BenchCommand::choose_model() {
     }
   }
   const ModelConfig config = read_model_shape(options_);
-  if (config.diffusion && !cells_.empty() && !flags_.model.plan) {
-    throw Error(ErrorKind::kUsage, "workloads time one token after another",
-                "a diffusion model writes whole blocks", "use --ops, --load or --plan");
-  }
   const int64_t limit = config.text.max_position_embeddings;
   const int64_t context = options_.context > 0 ? std::min(options_.context, limit) : limit;
   for (const BenchCellSpec& cell : cells_) {
-    if (cell.positions() > context) {
+    const int64_t positions = cell.positions(config);
+    if (positions > context) {
       throw Error(ErrorKind::kInput, "the workload does not fit the context",
                   fmt::format("{} at depth {}: {} tokens, context {}", cell.workload.name,
-                              cell.depth, cell.positions(), context),
+                              cell.depth, positions, context),
                   "use a shorter one");
     }
-    positions_ = std::max(positions_, cell.positions());
+    positions_ = std::max(positions_, positions);
     options_.max_sequences = std::max(options_.max_sequences, cell.batch);
   }
   if (!cells_.empty()) options_.context = positions_;
@@ -81,6 +78,10 @@ void BenchCommand::describe() {
   report_.lm_head = flags_.model.lm_head;
   report_.kv_cache_dtype = flags_.model.kv_cache_dtype;
   report_.exact_activations = options_.exact_activations;
+  if (options_.draft.kind != DraftOptions::Kind::kNone) {
+    report_.draft = flags_.model.draft;
+    report_.draft_tokens = options_.draft.tokens ? std::to_string(*options_.draft.tokens) : "auto";
+  }
   report_.threads = options_.threads > 0 ? options_.threads : physical_cores();
   if (!flags_.env) {
     report_.model_hash = model_fingerprint(options_.dummy_preset.empty() ? options_.directory
@@ -104,7 +105,10 @@ void BenchCommand::check_idle() {
 bool BenchCommand::measure_cells(const BenchHooks& hooks) {
   reset_peak_memory();
   const auto engine = load_engine(options_, positions_, !flags_.output.quiet);
-  BenchOptions how{flags_.warmup, flags_.reps, {}};
+  BenchOptions how;
+  how.warmup = flags_.warmup;
+  how.repetitions = flags_.reps;
+  how.drafts = options_.draft.kind != DraftOptions::Kind::kNone;
   how.format = linear_format(engine->config(), options_.weights.linears);
   for (const BenchCellSpec& spec : cells_) {
     auto cell = run_bench_cell(*engine, report_.limits, spec, how, hooks);

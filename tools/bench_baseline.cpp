@@ -71,9 +71,10 @@ std::vector<Difference> compare_reports(const Json& before, const Json& now,
       throw Error(ErrorKind::kInput, "not a report of the schema " + now.at("schema").dump(),
                   origin);
     }
-    for (const char* key : {"model", "cpu", "threads", "device", "lm_head", "exact_activations"}) {
-      const Json& was = before.at("env").at(key);
+    for (const char* key : {"model", "cpu", "threads", "device", "lm_head", "exact_activations",
+                            "draft", "draft_tokens"}) {
       const Json& is = now.at("env").at(key);
+      const Json was = before.at("env").value(key, is);  // older reports know no drafts
       if (was != is) {
         log_warning(std::string("the baseline has another ") + key + ": " +
                     printable(was.dump(), 80) + ", now " + is.dump());

@@ -15,8 +15,15 @@ TTFT: prompt in hand to first token. TPOT: (last - first token) / (tokens - 1). 
 Share of limit: bytes of weights and KV per token, times tok/s, over the read bandwidth measured in
 the same run; for the prompt, operations over the matrix rate measured in the same run.
 
+With --draft each run is repeated without drafts. Accepted length: tokens that a step with drafts
+gives. Speed-up: decoding time without drafts over that with them.
+
+A diffusion model writes blocks: TTFT is the time to the first one, and steps are counted a block.
+Random weights take all the steps that the model allows.
+
 Examples:
   gemma4 bench -m e2b
+  gemma4 bench -m e2b --draft auto --draft-tokens 3
   gemma4 bench --dummy 31b --weights int4 --workload 512/128 --depth 0,4096
   gemma4 bench -m e4b --workload balanced --batch 1,8 --format json -o new.json
   gemma4 bench -m e4b --baseline old.json --max-regress 5
@@ -110,6 +117,8 @@ void BenchFlags::check() const {
   if (env && (ops || load || lengths || !workloads.empty() || !dummy.empty() || model.plan)) {
     refuse("--env measures no model: it goes with no other work");
   }
+  if (no_cells && model.draft != "off") refuse("--draft needs a workload");
+  if (!dummy.empty() && model.draft == "auto") refuse("--draft auto needs -m: name the assistant");
   if (no_cells && !baseline.empty()) refuse("--baseline needs a workload");
   if (no_cells && model.plan) refuse("--plan needs a workload");
   if (no_cells && (format == "csv" || format == "vllm")) {

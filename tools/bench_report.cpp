@@ -18,7 +18,10 @@ constexpr Field kFields[] = {{"ttft_ms", &BenchCell::ttft_ms},
                              {"share_of_bandwidth", &BenchCell::share_of_bandwidth},
                              {"share_of_matmul", &BenchCell::share_of_matmul},
                              {"peak_rss_bytes", &BenchCell::peak_rss_bytes},
-                             {"load_ms", &BenchCell::load_ms}};
+                             {"load_ms", &BenchCell::load_ms},
+                             {"accepted_length", &BenchCell::accepted_length},
+                             {"speed_up", &BenchCell::speed_up},
+                             {"steps_per_block", &BenchCell::steps_per_block}};
 
 Json number_json(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
 
@@ -28,6 +31,8 @@ Json measured_json(const Measured& m) {
           {"mean", number_json(m.mean)},
           {"values", m.values}};
 }
+
+Json text_json(const std::string& text) { return text.empty() ? Json() : Json(text); }
 
 Json environment_json(const BenchReport& report) {
   const Environment& e = report.environment;
@@ -44,12 +49,14 @@ Json environment_json(const BenchReport& report) {
           {"load_average", e.load_average},
           {"busy_cores", e.busy_cores},
           {"busy", report.busy},
-          {"model", report.model.empty() ? Json() : Json(report.model)},
-          {"model_hash", report.model_hash.empty() ? Json() : Json(report.model_hash)},
+          {"model", text_json(report.model)},
+          {"model_hash", text_json(report.model_hash)},
           {"weights", report.weights},
           {"lm_head", report.lm_head},
           {"kv_cache_dtype", report.kv_cache_dtype},
-          {"exact_activations", report.exact_activations}};
+          {"exact_activations", report.exact_activations},
+          {"draft", report.draft},
+          {"draft_tokens", text_json(report.draft_tokens)}};
 }
 
 Json limits_json(const MachineLimits& limits) {
@@ -67,6 +74,10 @@ Json cell_json(const BenchReport& report, const BenchCell& cell) {
                  {"weights", report.weights},
                  {"kv_cache_dtype", report.kv_cache_dtype}};
   for (const auto& [name, field] : kFields) object[name] = measured_json(cell.*field);
+  object["acceptance_by_position"] = Json::array();
+  for (const Measured& share : cell.acceptance_by_position) {
+    object["acceptance_by_position"].push_back(measured_json(share));
+  }
   return object;
 }
 
@@ -148,23 +159,29 @@ std::string report_jsonl(const BenchReport& report) {
 
 std::string report_csv(const BenchReport& report) {
   std::string text =
-      "model,device,threads,cpu,busy,weights,lm_head,kv_cache_dtype,workload,batch,"
-      "depth";
+      "model,device,threads,cpu,busy,weights,lm_head,kv_cache_dtype,draft,draft_tokens,"
+      "workload,batch,depth";
   for (const auto& [name, field] : kFields) {
     text += fmt::format(",{}", name);
     if (is_time(name)) text += fmt::format(",{}_p99,{}_mean", name, name);
   }
-  text += ",read_gb_per_s\n";
+  text += ",acceptance_by_position,read_gb_per_s\n";
   for (const BenchCell& cell : report.cells) {
-    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{}", csv_text(report.model),
+    text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}", csv_text(report.model),
                         csv_text(report.device), report.threads, csv_text(report.environment.cpu),
                         report.busy, report.weights, report.lm_head, report.kv_cache_dtype,
-                        cell.spec.workload.name, cell.spec.batch, cell.spec.depth);
+                        csv_text(report.draft), report.draft_tokens, cell.spec.workload.name,
+                        cell.spec.batch, cell.spec.depth);
     for (const auto& [name, field] : kFields) {
       const Measured& m = cell.*field;
       text += "," + csv_number(m.median);
       if (is_time(name)) text += "," + csv_number(m.p99) + "," + csv_number(m.mean);
     }
+    std::string positions;
+    for (const Measured& share : cell.acceptance_by_position) {
+      positions += (positions.empty() ? "" : " ") + csv_number(share.median);
+    }
+    text += "," + positions;
     text += "," + csv_number(report.limits.read_gb_per_s.median) + "\n";
   }
   return text;

@@ -26,6 +26,8 @@ struct BenchReport {
   std::string weights;
   std::string lm_head;
   std::string kv_cache_dtype;
+  std::string draft = "off";  // as asked for; "off" also when there was none
+  std::string draft_tokens;   // empty: no drafts
   bool exact_activations = false;
   std::vector<BenchCell> cells;
   std::vector<OpTiming> ops;
@@ -38,6 +40,7 @@ Json report_json(const BenchReport& report);
 /// First a line of schema, env and limits, then one line a cell, operation, load and difference.
 std::string report_jsonl(const BenchReport& report);
 /// A line a cell: its settings, the median of each field, p99 and mean of the times, the machine.
+/// The acceptance by position is one field, with blanks between the numbers.
 std::string report_csv(const BenchReport& report);
 
 }  // namespace gemma4

@@ -49,9 +49,13 @@ std::string heading(const BenchReport& report, bool markdown) {
   const char* item = markdown ? "- " : "";
   std::string text;
   if (!report.model.empty()) {
-    text += fmt::format("{}model: {} ({}), weights {}, head {}, KV {}{}\n", item, report.model,
-                        report.model_hash, report.weights, report.lm_head, report.kv_cache_dtype,
-                        report.exact_activations ? ", exact activations" : "");
+    text += fmt::format(
+        "{}model: {} ({}), weights {}, head {}, KV {}{}{}\n", item, report.model, report.model_hash,
+        report.weights, report.lm_head, report.kv_cache_dtype,
+        report.exact_activations ? ", exact activations" : "",
+        report.draft_tokens.empty()
+            ? ""
+            : fmt::format(", drafts {} of {} tokens", report.draft, report.draft_tokens));
   }
   text += fmt::format("{}machine: {}, {} cores, {:.0f} MHz; {}\n", item, e.cpu, e.cores,
                       e.clock_mhz, e.cpu_features);
@@ -68,6 +72,30 @@ std::string heading(const BenchReport& report, bool markdown) {
   return text + " Gop/s\n\n";
 }
 
+std::string cell_title(const char* what, const BenchCellSpec& spec, bool markdown) {
+  return fmt::format("{}{} {} x{} at {}: ", markdown ? "- " : "", what, spec.workload.name,
+                     spec.batch, spec.depth);
+}
+
+// Nothing without drafts.
+std::string drafts_line(const BenchCell& cell, bool markdown) {
+  if (!cell.accepted_length.median) return {};
+  std::string text = cell_title("drafts", cell.spec, markdown);
+  text += fmt::format("accepted length {}, by position", number(cell.accepted_length.median, 2));
+  for (const Measured& share : cell.acceptance_by_position) {
+    text += " " + number(share.median, 0, 100.0);
+  }
+  return text + fmt::format(" %, speed-up {}\n", number(cell.speed_up.median, 2));
+}
+
+// Nothing unless the model writes blocks.
+std::string blocks_line(const BenchCell& cell, bool markdown) {
+  if (!cell.steps_per_block.median) return {};
+  return cell_title("blocks", cell.spec, markdown) +
+         fmt::format("the first after {} ms, {} steps a block\n", number(cell.ttft_ms.median, 1),
+                     number(cell.steps_per_block.mean, 1));
+}
+
 Row cell_name(const BenchCellSpec& spec) {
   return {spec.workload.name, std::to_string(spec.batch), std::to_string(spec.depth)};
 }
@@ -76,6 +104,7 @@ std::string cells_table(const BenchReport& report, bool markdown) {
   std::vector<Row> rows = {{"workload", "batch", "depth", "TTFT ms", "TPOT ms", "ITL ms", "ITL p99",
                             "prefill tok/s", "decode tok/s", "req/s", "peak GiB", "load ms"}};
   std::string roofline;
+  std::string decoding;  // in other ways than token by token
   for (const BenchCell& cell : report.cells) {
     Row row = cell_name(cell.spec);
     for (std::string figure :
@@ -88,8 +117,9 @@ std::string cells_table(const BenchReport& report, bool markdown) {
       row.push_back(std::move(figure));
     }
     rows.push_back(std::move(row));
-    roofline += fmt::format("{}roofline {} x{} at {}: ", markdown ? "- " : "",
-                            cell.spec.workload.name, cell.spec.batch, cell.spec.depth);
+    decoding += drafts_line(cell, markdown) + blocks_line(cell, markdown);
+    if (!cell.share_of_bandwidth.median && !cell.share_of_matmul.median) continue;
+    roofline += cell_title("roofline", cell.spec, markdown);
     if (cell.share_of_bandwidth.median) {
       const double bytes = *cell.bytes_per_token.median;
       roofline += fmt::format("{:.3f} GB a token, {:.1f} GB/s, {} of the read bandwidth; ",
@@ -98,7 +128,7 @@ std::string cells_table(const BenchReport& report, bool markdown) {
     }
     roofline += fmt::format("prompt {} of the matrix rate\n", percent(cell.share_of_matmul));
   }
-  return table(rows, markdown) + roofline + "\n";
+  return table(rows, markdown) + roofline + decoding + "\n";
 }
 
 std::string ops_table(const BenchReport& report, bool markdown) {

@@ -18,7 +18,6 @@
 #include "lib/base/cpu_features.h"
 #include "lib/base/error.h"
 #include "lib/base/parallel.h"
-#include "lib/quant/kv_format.h"
 
 namespace gemma4 {
 namespace cpu {
@@ -388,17 +387,12 @@ class CpuOps : public Ops, public ProductReporter {
         std::memcpy(static_cast<float*>(array) + to * d, head,
                     static_cast<size_t>(d) * sizeof(float));
         return;
-      case Dtype::kI8: {
-        auto* codes = static_cast<int8_t*>(array) + to * d;
-        scales[to] = kv_scale({head, static_cast<size_t>(d)}, kKvInt8Max);
-        for (int64_t i = 0; i < d; ++i) codes[i] = to_kv_int8(head[i], 1.0f / scales[to]);
+      case Dtype::kI8:
+        scales[to] = kernels_.rows.narrow_to_kv_int8(head, d, static_cast<int8_t*>(array) + to * d);
         return;
-      }
-      case Dtype::kF8E4M3: {
-        auto* codes = static_cast<uint8_t*>(array) + to * d;
-        for (int64_t i = 0; i < d; ++i) codes[i] = to_kv_fp8_static(head[i], scale);
+      case Dtype::kF8E4M3:
+        kernels_.rows.narrow_to_kv_fp8(head, scale, d, static_cast<uint8_t*>(array) + to * d);
         return;
-      }
       default:
         kernels_.rows.narrow_to_bf16(head, d, static_cast<uint16_t*>(array) + to * d);
     }

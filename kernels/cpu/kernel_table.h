@@ -39,6 +39,10 @@ struct RowKernels {
   /// out = in * scale
   void (*widen)(const void* in, Element type, int64_t count, float scale, float* out);
   void (*narrow_to_bf16)(const float* in, int64_t count, uint16_t* out);
+  /// A head vector as keys and values of int8 (returns the scale) and fp8 are stored, bit for bit
+  /// as lib/quant/kv_format.h says.
+  float (*narrow_to_kv_int8)(const float* in, int64_t count, int8_t* out);
+  void (*narrow_to_kv_fp8)(const float* in, float scale, int64_t count, uint8_t* out);
   /// y += a * x
   void (*axpy)(float a, const float* x, int64_t count, float* y);
   /// y = (y + x) * scale

@@ -130,6 +130,37 @@ struct Rows {
     }
   }
 
+  static float narrow_to_kv_int8(const float* in, int64_t count, int8_t* out) {
+    V largest = S::zero();
+    for_lanes<S>(
+        count, [&](int64_t i) { largest = S::max(S::abs(S::load(in + i)), largest); },
+        [&](int64_t i, int64_t n) { largest = S::max(S::abs(S::load_part(in + i, n)), largest); });
+    const float quotient = S::largest(largest) / 127.0f;
+    const float scale = quotient > 1e-6f ? quotient : 1e-6f;
+    const V inverse = S::set(1.0f / scale);
+    // Half away from zero. The product is rounded before the half is added; NaN becomes 127.
+    const auto code = [&](V x) {
+      const V v = S::in_register(S::mul(x, inverse));
+      const V rounded = S::truncate(S::add(v, S::copy_sign(S::set(0.5f), v)));
+      return S::max(S::min(rounded, S::set(127.0f)), S::set(-128.0f));
+    };
+    for_lanes<S>(
+        count, [&](int64_t i) { S::store_int8(out + i, code(S::load(in + i))); },
+        [&](int64_t i, int64_t n) {
+          S::store_int8_part(out + i, code(S::load_part(in + i, n)), n);
+        });
+    return scale;
+  }
+
+  static void narrow_to_kv_fp8(const float* in, float scale, int64_t count, uint8_t* out) {
+    const V divisor = S::set(scale);
+    for_lanes<S>(
+        count, [&](int64_t i) { S::store_fp8(out + i, S::div(S::load(in + i), divisor)); },
+        [&](int64_t i, int64_t n) {
+          S::store_fp8_part(out + i, S::div(S::load_part(in + i, n), divisor), n);
+        });
+  }
+
   static void axpy(float a, const float* x, int64_t count, float* y) {
     const V factor = S::set(a);
     for_lanes<S>(
@@ -185,8 +216,9 @@ struct Rows {
   }
 
   static RowKernels table() {
-    return {rms_norm,       close_block, rotate,    gelu_multiply, softcap, widen,
-            narrow_to_bf16, axpy,        add_scale, largest,       exp_sum};
+    return {rms_norm,       close_block,       rotate,           gelu_multiply, softcap,   widen,
+            narrow_to_bf16, narrow_to_kv_int8, narrow_to_kv_fp8, axpy,          add_scale, largest,
+            exp_sum};
   }
 };
 

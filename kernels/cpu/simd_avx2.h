@@ -29,6 +29,7 @@ struct Avx2 {
   static V min(V a, V b) { return _mm256_min_ps(a, b); }
   static V abs(V a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
   static V round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static V truncate(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
   static V scale_by_power(V a, V n) {
     // Two steps, since 2^128 and 2^-127 are no normal floats.
     const __m256i whole = _mm256_cvtps_epi32(n);
@@ -93,10 +94,7 @@ struct Avx2 {
   static V to_floats(I a) { return _mm256_cvtepi32_ps(a); }
   static I multiply_ints(I a, I b) { return _mm256_mullo_epi32(a, b); }
   static void store_int8(int8_t* p, V a) {
-    const __m256i ints = _mm256_cvtps_epi32(a);
-    const __m128i words =
-        _mm_packs_epi32(_mm256_castsi256_si128(ints), _mm256_extracti128_si256(ints, 1));
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(words, words));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow_to_int8(a));
   }
   template <int Bits>
   static I bit_field(I a, int part) {
@@ -161,6 +159,16 @@ struct Avx2 {
     for (int64_t i = 0; i < count; ++i) p[i] = words[i];
   }
 
+  static void store_int8_part(int8_t* p, V a, int64_t count) {
+    store_first_bytes(p, narrow_to_int8(a), count);
+  }
+  static void store_fp8(uint8_t* p, V a) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(p), narrow_to_fp8(a));
+  }
+  static void store_fp8_part(uint8_t* p, V a, int64_t count) {
+    store_first_bytes(p, narrow_to_fp8(a), count);
+  }
+
   static void transpose(V* r) {
     V t[8];
     for (int i = 0; i < 8; i += 4) {
@@ -191,6 +199,33 @@ struct Avx2 {
     uint64_t bytes = 0;
     __builtin_memcpy(&bytes, p, static_cast<size_t>(count));
     return _mm_cvtsi64_si128(static_cast<int64_t>(bytes));
+  }
+  static void store_first_bytes(void* p, __m128i bytes, int64_t count) {
+    const int64_t all = _mm_cvtsi128_si64(bytes);
+    __builtin_memcpy(p, &all, static_cast<size_t>(count));
+  }
+  static __m128i narrow_to_int8(V a) {
+    const __m256i ints = _mm256_cvtps_epi32(a);
+    const __m128i words =
+        _mm_packs_epi32(_mm256_castsi256_si128(ints), _mm256_extracti128_si256(ints, 1));
+    return _mm_packs_epi16(words, words);
+  }
+  static __m128i narrow_to_fp8(V a) {
+    const V size = _mm256_min_ps(abs(a), set(448.0f));
+    const I bits = as_ints(size);
+    const I odd = _mm256_and_si256(_mm256_srli_epi32(bits, 20), set_ints(1));
+    const I rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, set_ints(0x7FFFF)));
+    const I normal = _mm256_sub_epi32(_mm256_srli_epi32(rounded, 20), set_ints((127 - 7) << 3));
+    const I subnormal = _mm256_and_si256(as_ints(add(size, set(0x1p14f))), set_ints(15));
+    const V small = _mm256_cmp_ps(size, set(0x1p-6f), _CMP_LT_OQ);
+    const V nan = _mm256_cmp_ps(a, a, _CMP_UNORD_Q);
+    I code = _mm256_blendv_epi8(normal, subnormal, as_ints(small));
+    code = _mm256_blendv_epi8(code, set_ints(0x7F), as_ints(nan));
+    code =
+        _mm256_or_si256(code, _mm256_and_si256(_mm256_srli_epi32(as_ints(a), 24), set_ints(0x80)));
+    const __m128i words =
+        _mm_packus_epi32(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
+    return _mm_packus_epi16(words, words);
   }
   static V widen_int8(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)); }
   static V widen_fp8(__m128i bytes) {

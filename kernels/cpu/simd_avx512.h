@@ -35,6 +35,7 @@ struct Avx512Simd {
   static V round(V a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
+  static V truncate(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
   /// a * 2^n for an integral n in [-127, 128]
   static V scale_by_power(V a, V n) { return _mm512_scalef_ps(a, n); }
   /// a where x < y, else b
@@ -182,6 +183,17 @@ struct Avx512Simd {
     _mm256_mask_storeu_epi16(p, mask(count), narrow_to_bf16(a));
   }
 
+  static void store_int8_part(int8_t* p, V a, int64_t count) {
+    _mm_mask_storeu_epi8(p, mask(count), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+  }
+  /// As to_fp8_e4m3 of lib/quant/fp8.h.
+  static void store_fp8(uint8_t* p, V a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), narrow_to_fp8(a));
+  }
+  static void store_fp8_part(uint8_t* p, V a, int64_t count) {
+    _mm_mask_storeu_epi8(p, mask(count), narrow_to_fp8(a));
+  }
+
   /// Transposes 16 x 16 in place: 2 x 2 blocks of elements, then of pairs, then of quarters.
   static void transpose(V* r) {
     V t[16];
@@ -226,6 +238,19 @@ struct Avx512Simd {
     const __mmask16 nan = _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q);
     const __m512i chosen = _mm512_mask_blend_epi32(nan, rounded, quiet);
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(chosen, 16));
+  }
+  static __m128i narrow_to_fp8(V a) {
+    const V size = _mm512_min_ps(_mm512_abs_ps(a), set(448.0f));
+    const I bits = _mm512_castps_si512(size);
+    const I odd = _mm512_and_si512(_mm512_srli_epi32(bits, 20), set_ints(1));
+    const I rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, set_ints(0x7FFFF)));
+    const I normal = _mm512_sub_epi32(_mm512_srli_epi32(rounded, 20), set_ints((127 - 7) << 3));
+    const I subnormal = _mm512_and_si512(as_ints(add(size, set(0x1p14f))), set_ints(15));
+    I code = _mm512_mask_mov_epi32(normal, _mm512_cmp_ps_mask(size, set(0x1p-6f), _CMP_LT_OQ),
+                                   subnormal);
+    code = _mm512_mask_mov_epi32(code, _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), set_ints(0x7F));
+    const I sign = _mm512_and_si512(_mm512_srli_epi32(as_ints(a), 24), set_ints(0x80));
+    return _mm512_cvtepi32_epi8(_mm512_or_si512(code, sign));
   }
   static constexpr int log2(int n) { return n == 1 ? 0 : 1 + log2(n / 2); }
   static V low_pairs(V a, V b) {

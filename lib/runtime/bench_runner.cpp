@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <utility>
 
 #include "lib/base/error.h"
 #include "lib/runtime/environment.h"
@@ -30,9 +31,13 @@ std::vector<TokenId> random_prompt(int64_t length, uint64_t seed, int32_t vocabu
 // Seconds at which the tokens of one run came: [sequence][token].
 struct Run {
   std::vector<std::vector<double>> tokens;
-  bool stopped = false;
+  DraftStats drafts;
+  std::vector<double> block_steps;  // of a diffusion model: of every block
+  double prefilled = 0.0;           // of a diffusion model: the prompts were encoded then
 
-  double last_first() const {
+  // When the last sequence began to decode.
+  double decode_start() const {
+    if (!block_steps.empty()) return prefilled;
     double time = 0.0;
     for (const auto& sequence : tokens) time = std::max(time, sequence.front());
     return time;
@@ -42,6 +47,7 @@ struct Run {
     for (const auto& sequence : tokens) time = std::max(time, sequence.back());
     return time;
   }
+  double decode_seconds() const { return end() - decode_start(); }
   int64_t tokens_after(double time) const {
     int64_t count = 0;
     for (const auto& sequence : tokens) {
@@ -59,26 +65,33 @@ class CellRunner {
     for (int64_t i = 0; i < spec.batch; ++i) sessions_.push_back(engine.open_session());
   }
 
-  // Times one run; `number` tells its prompts from those of other runs.
-  Run run(uint64_t number) {
+  // Times one run; `number` tells its prompts from those of other runs. Nothing: stopped.
+  std::optional<Run> run(uint64_t number) {
     Run result;
-    if (!fill_sessions()) return {{}, true};
+    if (!fill_sessions()) return std::nullopt;
     const std::vector<GenerationRequest> requests = make_requests(number);
     result.tokens.resize(requests.size());
+    std::vector<int64_t> steps(requests.size());  // of the blocks under way
     const auto started = Clock::now();
+    const auto now = [&] { return std::chrono::duration<double>(Clock::now() - started).count(); };
     GenerationCallbacks callbacks;
     callbacks.should_stop = hooks_.should_stop;
-    callbacks.on_token = [&](size_t index, TokenId) {
-      result.tokens[index].push_back(std::chrono::duration<double>(Clock::now() - started).count());
+    callbacks.on_token = [&](size_t index, TokenId) { result.tokens[index].push_back(now()); };
+    callbacks.on_prefill = [&](int64_t, int64_t) { result.prefilled = now(); };
+    callbacks.on_canvas = [&](size_t index, std::span<const TokenId>, bool settled) {
+      ++steps[index];
+      if (!settled) return;
+      result.block_steps.push_back(static_cast<double>(std::exchange(steps[index], 0)));
     };
     const auto answers = engine_.generate(requests, callbacks);
     for (size_t i = 0; i < answers.size(); ++i) {
-      if (answers[i].finish_reason != FinishReason::kLength) return {{}, true};
+      if (answers[i].finish_reason != FinishReason::kLength) return std::nullopt;
       if (answers[i].cached_tokens != spec_.depth ||
           result.tokens[i].size() != static_cast<size_t>(spec_.workload.output)) {
         throw Error(ErrorKind::kInternal, "a benchmark run did not do the work it should",
                     spec_.workload.name);
       }
+      result.drafts.add(answers[i].drafts);
     }
     return result;
   }
@@ -138,6 +151,7 @@ class CellRunner {
 std::optional<double> bytes_per_token(const Engine& engine, const BenchCellSpec& spec) {
   if (spec.workload.output < 2) return std::nullopt;
   if (engine.config().text.num_experts > 0 && spec.batch > 1) return std::nullopt;
+  if (engine.config().diffusion) return std::nullopt;
   const int64_t steps = spec.workload.output - 1;
   double kv = 0.0;
   for (int64_t i = 0; i < steps; ++i) {
@@ -149,19 +163,21 @@ std::optional<double> bytes_per_token(const Engine& engine, const BenchCellSpec&
 
 void summarise(BenchCell& cell, const std::vector<Run>& runs) {
   const BenchCellSpec& spec = cell.spec;
-  std::vector<double> ttft, tpot, itl, prefill_s, decode_s, decoded, run_s;
+  std::vector<double> ttft, tpot, itl, prefill_s, decode_s, decoded, run_s, block_steps;
   for (const Run& run : runs) {
     for (const std::vector<double>& times : run.tokens) {
       ttft.push_back(times.front() * 1e3);
+      if (!run.block_steps.empty()) continue;
       if (times.size() > 1) {
         tpot.push_back((times.back() - times.front()) * 1e3 /
                        static_cast<double>(times.size() - 1));
       }
       for (size_t i = 1; i < times.size(); ++i) itl.push_back((times[i] - times[i - 1]) * 1e3);
     }
-    prefill_s.push_back(run.last_first());
-    decode_s.push_back(run.end() - run.last_first());
-    decoded.push_back(static_cast<double>(run.tokens_after(run.last_first())));
+    block_steps.insert(block_steps.end(), run.block_steps.begin(), run.block_steps.end());
+    prefill_s.push_back(run.decode_start());
+    decode_s.push_back(run.decode_seconds());
+    decoded.push_back(static_cast<double>(run.tokens_after(run.decode_start())));
     run_s.push_back(run.end());
     cell.seconds += run.end();
   }
@@ -175,9 +191,40 @@ void summarise(BenchCell& cell, const std::vector<Run>& runs) {
   cell.prefill_tokens_per_second = measured_rate(prompt_tokens, prefill_s);
   cell.decode_tokens_per_second = measured_rate(decoded, decode_s);
   cell.request_throughput = measured_rate(answers, run_s);
+  cell.steps_per_block = measured(std::move(block_steps));
+}
+
+// `plain` are the runs of the same prompts without drafts.
+void summarise_drafts(BenchCell& cell, const std::vector<Run>& runs,
+                      const std::vector<Run>& plain) {
+  std::vector<double> rounds, tokens, decode_s, plain_s;
+  std::vector<std::vector<double>> drafted, accepted;  // [position][run]
+  for (const Run& run : runs) {
+    rounds.push_back(static_cast<double>(run.drafts.rounds));
+    tokens.push_back(static_cast<double>(run.drafts.rounds + run.drafts.total_accepted()));
+    decode_s.push_back(run.decode_seconds());
+    const size_t positions = run.drafts.drafted.size();
+    drafted.resize(std::max(drafted.size(), positions));
+    accepted.resize(drafted.size());
+    for (size_t i = 0; i < positions; ++i) {
+      drafted[i].push_back(static_cast<double>(run.drafts.drafted[i]));
+      accepted[i].push_back(static_cast<double>(run.drafts.accepted[i]));
+    }
+  }
+  for (const Run& run : plain) plain_s.push_back(run.decode_seconds());
+  cell.accepted_length = measured_rate(tokens, rounds);
+  for (size_t i = 0; i < drafted.size(); ++i) {
+    cell.acceptance_by_position.push_back(measured_rate(accepted[i], drafted[i]));
+  }
+  if (cell.accepted_length.median) cell.speed_up = measured_rate(plain_s, decode_s);
 }
 
 }  // namespace
+
+int64_t BenchCellSpec::positions(const ModelConfig& config) const {
+  const int64_t block = config.diffusion ? config.diffusion->canvas_length : 1;
+  return depth + workload.input + (workload.output + block - 1) / block * block;
+}
 
 Workload parse_workload(const std::string& text) {
   const Workload named[] = {{"prompt-heavy", 8000, 1000},
@@ -206,22 +253,32 @@ std::optional<BenchCell> run_bench_cell(Engine& engine, const MachineLimits& lim
                                         const BenchHooks& hooks) {
   CellRunner runner(engine, spec, hooks);
   std::vector<Run> runs;
+  std::vector<Run> plain;
   const int total = options.warmup + options.repetitions;
   for (int i = 0; i < total; ++i) {
     if (hooks.progress) hooks.progress(i, total);
-    Run run = runner.run(static_cast<uint64_t>(i) + 1);
-    if (run.stopped) return std::nullopt;
-    if (i >= options.warmup) runs.push_back(std::move(run));
+    const auto number = static_cast<uint64_t>(i) + 1;
+    std::optional<Run> run = runner.run(number);
+    if (!run) return std::nullopt;
+    if (i < options.warmup) continue;
+    runs.push_back(std::move(*run));
+    if (!options.drafts) continue;
+    engine.enable_drafts(false);
+    run = runner.run(number);
+    engine.enable_drafts(true);
+    if (!run) return std::nullopt;
+    plain.push_back(std::move(*run));
   }
   BenchCell cell;
   cell.spec = spec;
   summarise(cell, runs);
+  if (options.drafts) summarise_drafts(cell, runs, plain);
   if (const auto bytes = bytes_per_token(engine, spec)) {
     cell.bytes_per_token = measured({*bytes});
     cell.share_of_bandwidth =
         scaled(cell.decode_tokens_per_second, *bytes * 1e-9 / *limits.read_gb_per_s.median);
   }
-  if (options.format) {
+  if (options.format && !engine.config().diffusion) {
     const double operations =
         prefill_operations(engine.config().text, spec.depth, spec.workload.input) /
         static_cast<double>(spec.workload.input);

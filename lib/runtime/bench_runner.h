@@ -33,13 +33,16 @@ struct BenchCellSpec {
   /// Tokens that every sequence holds already when its prompt comes. They are not timed.
   int64_t depth = 0;
 
-  /// Positions that one sequence takes.
-  int64_t positions() const { return depth + workload.input + workload.output; }
+  /// Positions that one sequence takes: of a diffusion model the last block's, too, which may be
+  /// longer than what is wanted of it.
+  int64_t positions(const ModelConfig& config) const;
 };
 
 struct BenchOptions {
   int warmup = 1;       // runs that are not counted
   int repetitions = 5;  // runs that are
+  /// The engine has drafts: every counted run is repeated without them, for the speed-up.
+  bool drafts = false;
   /// What the products of the model read, for the share of the matrix rate; nothing: mixed.
   std::optional<TimedFormat> format;
 };
@@ -49,6 +52,9 @@ struct BenchHooks {
   std::function<std::optional<FinishReason>()> should_stop;   // as GenerationCallbacks'
 };
 
+/// Of a diffusion model, whose tokens come in blocks: TTFT is the time to the first block, there
+/// are no TPOT, ITL, bytes and shares, and the prompt's time ends with the pass that encodes the
+/// last of it, which is the first pass over the canvas as well.
 struct BenchCell {
   BenchCellSpec spec;
   Measured ttft_ms;  // one value a sequence and run; p99 from 100 of them on
@@ -65,6 +71,15 @@ struct BenchCell {
   Measured bytes_per_token;
   Measured share_of_bandwidth;  // bytes_per_token * decode rate / read bandwidth
   Measured share_of_matmul;     // operations of the prefill over its time / matrix rate
+  /// Of drafts, a value a run; else empty. Tokens that a step with drafts gave: those accepted, and
+  /// one more.
+  Measured accepted_length;
+  /// Share of the drafts at the first, second ... position that was accepted.
+  std::vector<Measured> acceptance_by_position;
+  /// Decoding time of the same prompts without drafts over that with them.
+  Measured speed_up;
+  /// Of a diffusion model, a value a block: the passes over its canvas.
+  Measured steps_per_block;
   Measured peak_rss_bytes;
   Measured load_ms;
   double seconds = 0.0;  // of all counted runs

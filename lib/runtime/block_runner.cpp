@@ -1,49 +1,22 @@
 #include "lib/runtime/block_runner.h"
 
 #include <algorithm>
-#include <chrono>
 #include <optional>
 
-#include "lib/base/error.h"
-#include "lib/runtime/canvas.h"
-#include "lib/runtime/prompt_feed.h"
+#include "lib/runtime/matrix_rows.h"
 
 namespace gemma4 {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr int64_t kLogitRows = 64;  // logits of a vocabulary are a megabyte a row
-
-double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
-}
-
-Matrix rows_of(Matrix m, int64_t first, int64_t count) {
-  const int64_t row_bytes = m.cols * dtype_bits(m.dtype) / 8;
-  return {static_cast<std::byte*>(m.data) + first * row_bytes, m.dtype, count, m.cols};
-}
 
 }  // namespace
 
-struct BlockRunner::Active {
-  Active(size_t request_index, const GenerationRequest& what, std::unique_ptr<SessionState> own,
-         const RunnerContext& context, const GenerationCallbacks& callbacks)
-      : index(request_index),
-        request(what),
-        own_session(std::move(own)),
-        session(own_session ? own_session.get() : static_cast<SessionState*>(what.session)),
-        answer(request_index, what, context.tokenizer, callbacks),
-        feed(context.config, what.prompt, what.media),
-        random(what.seed) {}
+// The feed holds what is to be encoded: the prompt, later each finished block.
+struct BlockRunner::Active : ActiveRequest {
+  using ActiveRequest::ActiveRequest;
 
-  size_t index;
-  const GenerationRequest& request;
-  std::unique_ptr<SessionState> own_session;  // when the request brings none
-  SessionState* session;
-  Answer answer;
-  PromptFeed feed;       // what is to be encoded: the prompt, later each finished block
-  int64_t encoding = 0;  // tokens of it in the step under way
+  int64_t encoding = 0;  // tokens of the feed in the step under way
   bool in_prompt = true;
   std::vector<TokenId> block;    // the last one finished
   std::optional<Canvas> canvas;  // the next one
@@ -51,10 +24,12 @@ struct BlockRunner::Active {
   std::unique_ptr<Buffer> mixture_memory;
   Matrix mixture;          // of the canvas, as CanvasRows has it
   int64_t num_blocks = 0;  // finished
-  CanvasRandom random;
-  Clock::time_point started = Clock::now();
+  CanvasRandom random{request.seed};
   Clock::time_point prompt_done;
 
+  int64_t prompt_fed() const {
+    return in_prompt ? feed.fed() : static_cast<int64_t>(request.prompt.size());
+  }
   bool greedy() const { return request.sampling.temperature < 1e-5f; }
 };
 
@@ -63,9 +38,8 @@ BlockRunner::BlockRunner(const RunnerContext& context, int32_t canvas_context,
                          const GenerationCallbacks& callbacks)
     : context_(context),
       canvas_context_(canvas_context),
-      requests_(requests),
       callbacks_(callbacks),
-      results_(requests.size()),
+      queue_(context, requests, callbacks),
       logits_(context.ops.allocate(
           static_cast<size_t>(kLogitRows * context.config.text.vocab_size) * sizeof(float))) {}
 
@@ -78,42 +52,8 @@ uint64_t BlockRunner::scratch_bytes(const ModelConfig& config, int64_t sequences
 }
 
 std::vector<GenerationResult> BlockRunner::run() {
-  while (true) {
-    admit();
-    if (active_.empty()) return std::move(results_);
-    const auto reason = callbacks_.should_stop ? callbacks_.should_stop() : std::nullopt;
-    if (reason) {
-      for (const auto& active : active_) active->answer.end(*reason);
-      for (; next_request_ < requests_.size(); ++next_request_) {
-        results_[next_request_].finish_reason = *reason;
-      }
-    } else {
-      step();
-    }
-    finish_step();
-  }
-}
-
-void BlockRunner::admit() {
-  while (next_request_ < requests_.size()) {
-    const GenerationRequest& request = requests_[next_request_];
-    if (request.session == nullptr && context_.cache.free_sequences() == 0) return;
-    std::unique_ptr<SessionState> own;
-    if (request.session == nullptr) {
-      own = std::make_unique<SessionState>(context_.cache, context_.config.text.sliding_window);
-    }
-    auto active =
-        std::make_unique<Active>(next_request_, request, std::move(own), context_, callbacks_);
-    ++next_request_;
-    // No logits of the prompt are wanted: all of it may be there already.
-    const int64_t cached = active->session->synchronize(active->feed.rows(), active->feed.size());
-    active->feed.skip(cached);
-    GenerationResult& result = active->answer.result();
-    for (const MediaSpan& span : request.media) result.media_tokens += span.input->soft_tokens;
-    result.prompt_tokens = static_cast<int64_t>(request.prompt.size());
-    result.cached_tokens = cached;
-    active_.push_back(std::move(active));
-  }
+  // No logits of the prompt are wanted: all of it may be there already.
+  return queue_.run([](Active& active) { active.reuse(active.feed.size()); }, [this] { step(); });
 }
 
 // A canvas of random tokens that begins at `position`, shorter where the context ends.
@@ -142,7 +82,7 @@ std::vector<Segment> BlockRunner::compose(std::vector<CanvasRows>& canvases,
   std::vector<Segment> segments;
   int64_t budget = context_.max_chunk;
   int32_t row = 0;
-  for (const auto& active : active_) {
+  for (const auto& active : queue_.active()) {
     const int32_t sequence = active->session->sequence();
     int64_t position = active->session->cached_tokens();
     active->encoding =
@@ -177,9 +117,7 @@ std::vector<Segment> BlockRunner::compose(std::vector<CanvasRows>& canvases,
 }
 
 void BlockRunner::step() {
-  std::vector<PromptFeed*> feeds;
-  for (const auto& active : active_) feeds.push_back(&active->feed);
-  encode_missing(feeds, context_.media);
+  queue_.encode_media();
   std::vector<CanvasRows> canvases;
   std::vector<int32_t> wanted;
   const std::vector<Segment> segments = compose(canvases, wanted);
@@ -192,7 +130,7 @@ void BlockRunner::step() {
   }
   store_encoded(ms_since(started));
   int64_t row = 0;
-  for (const auto& active : active_) {
+  for (const auto& active : queue_.active()) {
     if (!active->denoising) continue;
     const auto rows = static_cast<int64_t>(active->canvas->tokens().size());
     judge(*active, rows_of(hidden, row, rows));
@@ -202,7 +140,7 @@ void BlockRunner::step() {
 
 void BlockRunner::store_encoded(double forward_ms) {
   bool prefilled = false;
-  for (const auto& active : active_) {
+  for (const auto& active : queue_.active()) {
     active->session->append(active->feed.keys(active->encoding));
     active->feed.advance(active->encoding);
     if (!active->in_prompt) continue;
@@ -214,7 +152,7 @@ void BlockRunner::store_encoded(double forward_ms) {
     if (active->request.session != nullptr) active->session->save_ring();
     if (!active->canvas) active->answer.end(FinishReason::kLength);  // nothing wanted, or no room
   }
-  if (prefilled) report_prefill();
+  if (prefilled) queue_.report_prefill();
 }
 
 // Logits, choices and the next pass's mixture, a few rows at a time: all logits of a canvas would
@@ -270,27 +208,6 @@ void BlockRunner::finish_block(Active& active) {
     if (active.answer.ended()) return;
   }
   active.feed = PromptFeed(context_.config, active.block, {});
-}
-
-void BlockRunner::finish_step() {
-  std::erase_if(active_, [&](std::unique_ptr<Active>& active) {
-    if (!active->answer.ended()) return false;
-    results_[active->index] = std::move(active->answer.result());
-    if (callbacks_.on_result) callbacks_.on_result(active->index, results_[active->index]);
-    return true;
-  });
-}
-
-void BlockRunner::report_prefill() const {
-  if (!callbacks_.on_prefill) return;
-  int64_t done = 0;
-  int64_t total = 0;
-  for (const auto& active : active_) {
-    const auto length = static_cast<int64_t>(active->request.prompt.size());
-    total += length;
-    done += active->in_prompt ? active->feed.fed() : length;
-  }
-  callbacks_.on_prefill(done, total);
 }
 
 }  // namespace gemma4

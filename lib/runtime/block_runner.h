@@ -10,13 +10,15 @@
 #include <span>
 #include <vector>
 
-#include "lib/runtime/batch_runner.h"
+#include "lib/runtime/canvas.h"
+#include "lib/runtime/request_queue.h"
 
 namespace gemma4 {
 
 class BlockRunner {
  public:
-  /// `canvas_context`: encoded tokens that a canvas sees on sliding layers.
+  /// `context` outlives the runner. `canvas_context`: encoded tokens that a canvas sees on sliding
+  /// layers.
   BlockRunner(const RunnerContext& context, int32_t canvas_context,
               std::span<const GenerationRequest> requests, const GenerationCallbacks& callbacks);
   ~BlockRunner();
@@ -30,25 +32,19 @@ class BlockRunner {
  private:
   struct Active;  // a request under way
 
-  void admit();
   void step();
   std::vector<Segment> compose(std::vector<CanvasRows>& canvases, std::vector<int32_t>& wanted);
   void open_canvas(Active& active, int64_t position);
   void store_encoded(double forward_ms);
   void judge(Active& active, Matrix hidden);
   void finish_block(Active& active);
-  void finish_step();
-  void report_prefill() const;
 
   const DiffusionConfig& diffusion() const { return *context_.config.diffusion; }
 
-  RunnerContext context_;
+  const RunnerContext& context_;
   int32_t canvas_context_;
-  std::span<const GenerationRequest> requests_;
   const GenerationCallbacks& callbacks_;
-  std::vector<std::unique_ptr<Active>> active_;
-  size_t next_request_ = 0;
-  std::vector<GenerationResult> results_;
+  RequestQueue<Active> queue_;
   std::unique_ptr<Buffer> logits_;
 };
 

@@ -62,6 +62,8 @@ class LoadedEngine : public Engine {
   double load_ms() const override { return load_ms_; }
   int64_t encoded_media() const override { return media_.encoded(); }
 
+  void enable_drafts(bool enabled) override { drafts_ = enabled; }
+
   uint64_t weight_bytes_per_token() const override {
     return gemma4::weight_bytes_per_token(decoder_->weights());
   }
@@ -105,7 +107,7 @@ class LoadedEngine : public Engine {
             max_chunk_,
             media_,
             options_.model_options.image_mask_rule.value_or(default_rule),
-            speculation_.get()};
+            drafts_ ? speculation_.get() : nullptr};
   }
 
   TextWeights load_checkpoint(const Progress& progress) {
@@ -262,6 +264,7 @@ class LoadedEngine : public Engine {
   std::unique_ptr<TextDecoder> decoder_;
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Speculation> speculation_;  // null: no drafts
+  bool drafts_ = true;
   int64_t context_ = 0;
   int64_t max_chunk_ = 0;
   int64_t max_block_ = 0;  // rows of the largest image block, where they see each other

@@ -104,6 +104,9 @@ class Engine {
   virtual int64_t context() const = 0;
   virtual double load_ms() const = 0;
 
+  /// Whether requests from now on are drafted for, as EngineOptions::draft says; at the start: yes.
+  virtual void enable_drafts(bool enabled) = 0;
+
   /// A conversation of its own; at most max_sequences at a time. Must not outlive the engine.
   virtual std::unique_ptr<Session> open_session() = 0;
 

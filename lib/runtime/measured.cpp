@@ -31,7 +31,7 @@ Measured measured_rate(std::span<const double> work, std::span<const double> sec
   double all_work = 0.0;
   double all_seconds = 0.0;
   for (size_t i = 0; i < work.size(); ++i) {
-    if (seconds[i] <= 0.0 || work[i] <= 0.0) continue;
+    if (seconds[i] <= 0.0) continue;
     rates.push_back(work[i] / seconds[i]);
     all_work += work[i];
     all_seconds += seconds[i];

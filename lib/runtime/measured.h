@@ -23,7 +23,8 @@ double percentile(std::span<const double> values, double share);
 Measured measured(std::vector<double> values);
 
 /// Rates: work[i] done in seconds[i]. The mean is all work over all time (times are averaged, not
-/// rates), and p99 is the rate that 99 % of the runs exceed. Runs without time are left out.
+/// rates), and p99 is the rate that 99 % of the runs exceed. Runs without time are left out. Shares
+/// are such rates, too: parts of wholes.
 Measured measured_rate(std::span<const double> work, std::span<const double> seconds);
 
 /// Every number in it times `factor`.

@@ -4,6 +4,8 @@
 #include <numeric>
 #include <vector>
 
+#include "lib/runtime/matrix_rows.h"
+
 namespace gemma4 {
 namespace {
 
@@ -42,11 +44,9 @@ void score_prompt(const RunnerContext& context, std::span<const TokenId> ids,
     std::iota(wanted.begin(), wanted.end(), 0);
     const Matrix hidden = context.decoder.forward(step, wanted, context.cache.layers());
     position += static_cast<int32_t>(tokens.size());
-    const auto width = static_cast<size_t>(hidden.cols * dtype_bits(hidden.dtype) / 8);
     for (int64_t first = 0; first < hidden.rows; first += kLogitRows) {
       const int64_t rows = std::min(kLogitRows, hidden.rows - first);
-      const Matrix part{static_cast<std::byte*>(hidden.data) + static_cast<size_t>(first) * width,
-                        hidden.dtype, rows, hidden.cols};
+      const Matrix part = rows_of(hidden, first, rows);
       const Matrix out{logits->data(), Dtype::kF32, rows, vocab};
       context.decoder.logits(part, out);
       for (int64_t r = 0; r < rows; ++r) {

@@ -4,7 +4,7 @@
 #include <functional>
 #include <span>
 
-#include "lib/runtime/batch_runner.h"
+#include "lib/runtime/runner_context.h"
 
 namespace gemma4 {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "lib/model/config.h"
-#include "lib/runtime/batch_runner.h"
+#include "lib/runtime/runner_context.h"
 
 namespace gemma4 {
 

@@ -7,11 +7,46 @@ import json
 import os
 import unittest
 
-from support import CliTest, golden
+from support import SOURCE_DIR, CliTest, golden
 
 FIELDS = ("ttft_ms", "tpot_ms", "itl_ms", "prefill_tokens_per_second", "decode_tokens_per_second",
           "request_throughput", "bytes_per_token", "share_of_bandwidth", "share_of_matmul",
           "peak_rss_bytes", "load_ms")
+# Of drafts and of diffusion models alone.
+OTHER_FIELDS = ("accepted_length", "speed_up", "steps_per_block")
+
+
+def documented_keys():
+    """Heading of man/sections -> the keys under it."""
+    path = os.path.join(SOURCE_DIR, "man", "sections", "gemma4-bench.roff")
+    sections, is_term = {}, False
+    with open(path, encoding="utf-8") as file:
+        for line in file.read().splitlines():
+            if line.startswith(".SS "):
+                keys = sections.setdefault(line[4:], set())
+            elif is_term:
+                keys.update(line.removeprefix(".B ").split(", "))
+            is_term = line == ".TP"
+    return sections
+
+
+def printed_keys(report):
+    """The same of a report."""
+    found = {"Report": set(report)}
+
+    def add(heading, value):
+        if isinstance(value, list):
+            for item in value:
+                add(heading, item)
+        elif isinstance(value, dict):
+            measured = "median" in value
+            found.setdefault("Measured" if measured else heading, set()).update(value)
+            for item in value.values() if not measured else ():
+                add(heading, item)
+
+    for part in set(report) - {"schema"}:
+        add(part, report[part])
+    return found
 
 
 class Bench(CliTest):
@@ -54,13 +89,29 @@ class Bench(CliTest):
                          [(1, 0), (2, 0), (1, 30), (2, 30)])
         for cell in report["cells"]:
             self.assertEqual(tuple(cell), ("workload", "batch", "depth", "weights",
-                                           "kv_cache_dtype", *FIELDS))
+                                           "kv_cache_dtype", *FIELDS, *OTHER_FIELDS,
+                                           "acceptance_by_position"))
+            for field in OTHER_FIELDS:
+                self.assertEqual(cell[field], {"median": None, "p99": None, "mean": None,
+                                               "values": []})
+            self.assertEqual(cell["acceptance_by_position"], [])
             for field in FIELDS:
                 self.assertEqual(list(cell[field]), ["median", "p99", "mean", "values"])
                 self.assertGreater(cell[field]["median"], 0, field)
             self.assertIsNone(cell["ttft_ms"]["p99"])
             self.assertEqual(len(cell["ttft_ms"]["values"]), 2 * cell["batch"])
             self.assertEqual(len(cell["itl_ms"]["values"]), 2 * 3 * cell["batch"])
+
+    def test_every_key_is_documented_and_every_documented_key_is_printed(self):
+        drafted = json.loads(self.bench(*self.SMALL, "--draft", "ngram", "--ops", "--baseline",
+                                        self.write("base.json", json.dumps(self.report)),
+                                        "--format", "json"))
+        loaded = json.loads(self.bench("-m", golden("text-e"), "--anyway", "--load", "--reps", "1",
+                                       "--format", "json"))
+        printed = printed_keys(drafted)
+        for heading, keys in printed_keys(loaded).items():
+            printed.setdefault(heading, set()).update(keys)
+        self.assertEqual(printed, documented_keys())
 
     def test_the_shares_follow_from_the_figures(self):
         for cell in self.report["cells"]:
@@ -124,6 +175,32 @@ class Bench(CliTest):
         self.assertEqual(head["weights"], "bf16")
         self.assertIsNone(head["prefill_gflop_per_s"]["median"])
 
+    def test_drafts_in_every_format(self):
+        flags = ("-m", golden("mtp-e/target"), "--draft", golden("mtp-e/assistant"),
+                 "--draft-tokens", "2", "--anyway", "-q", "--reps", "1", "--workload", "9/30",
+                 "--format")
+        report = json.loads(self.bench(*flags, "json"))
+        self.assertEqual(report["env"]["draft"], golden("mtp-e/assistant"))
+        self.assertEqual(report["env"]["draft_tokens"], "2")
+        (cell,) = report["cells"]
+        length = cell["accepted_length"]["median"]
+        shares = [share["median"] for share in cell["acceptance_by_position"]]
+        self.assertEqual(len(shares), 2)
+        self.assertTrue(1 <= length <= 1 + sum(shares) + 1e-9, (length, shares))
+        self.assertGreater(cell["speed_up"]["median"], 0)
+        (row,) = csv.DictReader(io.StringIO(self.bench(*flags, "csv")))
+        self.assertEqual((float(row["accepted_length"]), row["draft_tokens"]), (length, "2"))
+        self.assertEqual([float(x) for x in row["acceptance_by_position"].split()], shares)
+        self.assertGreater(float(row["speed_up"]), 0)
+        for name, item in (("table", "\n"), ("markdown", "\n- ")):
+            self.assertRegex(self.bench(*flags, name),
+                             item + rf"drafts 9/30 x1 at 0: accepted length {length:.2f}, "
+                             rf"by position {100 * shares[0]:.0f} {100 * shares[1]:.0f} %, "
+                             r"speed-up \d")
+        lookup = json.loads(self.bench(*self.SMALL, "--draft", "ngram", "--format", "json"))
+        self.assertEqual((lookup["env"]["draft"], lookup["env"]["draft_tokens"]),
+                         ("ngram", "auto"))
+
     def test_environment_only(self):
         self.assertIn("limits: read ", self.bench("--env", "--anyway"))
 
@@ -157,7 +234,9 @@ class Bench(CliTest):
                       ("--input-len", "5"), ("--workload", "5/5", "--input-len", "5",
                                              "--output-len", "5"),
                       ("--max-regress", "5"), ("--load",), ("--dummy", "7b"), ("-m", "x"),
-                      ("--env",), ("--ops", "--format", "vllm"), ("--weights", "int3")):
+                      ("--env",), ("--ops", "--format", "vllm"), ("--weights", "int3"),
+                      ("--ops", "--draft", "ngram"), ("--draft", "auto"),
+                      ("--draft-tokens", "2")):
             with self.subTest(flags=flags):
                 arguments = ("--dummy", "e2b", *flags)
                 self.assert_fails(2, "bench", *arguments)

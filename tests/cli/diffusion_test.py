@@ -89,7 +89,8 @@ class Diffusion(CliTest):
                           says="does not denoise")
         self.assert_fails(2, "run", "-m", self.model, "--model-option",
                           "diffusion_sliding_context=9", "hello")
-        self.assert_fails(2, "bench", "-m", self.diffusion, "--anyway", says="--ops")
+        self.assert_fails(2, "bench", "-m", self.diffusion, "--anyway", "-q", "--draft", "ngram",
+                          says="whole blocks")
 
     def test_the_sliding_context_is_a_model_option(self):
         plain = self.ids("--seed", "3", "-n", "16")
@@ -98,6 +99,29 @@ class Diffusion(CliTest):
                          "diffusion_sliding_context=10")
         self.assertEqual(plain["token_ids"], same["token_ids"])
         self.assertNotEqual(plain["token_ids"], other["token_ids"])
+
+    def test_a_benchmark_counts_blocks(self):
+        # The reference's limits are measured fastest.
+        flags = ("bench", "-m", self.diffusion, "--device", "reference", "--anyway", "-q",
+                 "--warmup", "0", "--reps", "1", "--workload", "20/40", "--format")
+        done = self.command(*flags, "json", "--batch", "1,2", "--depth", "0,15")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        cells = json.loads(done.stdout)["cells"]
+        self.assertEqual([(c["batch"], c["depth"]) for c in cells],
+                         [(1, 0), (2, 0), (1, 15), (2, 15)])
+        for cell in cells:
+            self.assertEqual(len(cell["ttft_ms"]["values"]), cell["batch"])
+            steps = cell["steps_per_block"]["values"]
+            self.assertEqual(len(steps), 3 * cell["batch"])  # canvases of 16
+            self.assertTrue(all(1 <= count <= 4 for count in steps), steps)
+            for field in ("prefill_tokens_per_second", "decode_tokens_per_second"):
+                self.assertGreater(cell[field]["median"], 0)
+            for field in ("tpot_ms", "itl_ms", "bytes_per_token", "share_of_matmul"):
+                self.assertEqual(cell[field]["values"], [])
+        done = self.command(*flags, "markdown")
+        self.assertIn(b"- blocks 20/40 x1 at 0: the first after ", done.stdout)
+        self.assertRegex(done.stdout, rb"ms, \d+\.\d steps a block")
+        self.assertNotIn(b"roofline", done.stdout)
 
     def test_the_plan_of_the_published_model(self):
         done = self.command("bench", "--dummy", "diffusiongemma-26b-a4b", "--plan", "--format",

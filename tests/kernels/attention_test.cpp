@@ -183,6 +183,60 @@ TEST_CASE("quantised keys and values are close to exact ones, and fp8 stores NaN
   });
 }
 
+TEST_CASE("keys and values are quantised to the reference's codes and scales, bit for bit") {
+  on_each_backend([](Ops& ops) {
+    for (const int32_t d : {1, 7, 8, 15, 16, 17, 31, 40, 256}) {
+      for (const Dtype dtype : {Dtype::kI8, Dtype::kF8E4M3}) {
+        CAPTURE(d);
+        CAPTURE(static_cast<int>(dtype));
+        constexpr int64_t kRows = 9;
+        std::vector<float> some = Random(23).normals(kRows * d, 3.0f);
+        // A row each of ties, of values beyond the largest code, of subnormals, of zeros.
+        for (int32_t i = 0; i < d; ++i) {
+          const auto at = static_cast<size_t>(i);
+          some[at] = i == 0 ? 127.0f : static_cast<float>(i % 9 - 4) + 0.5f;
+          some[at + static_cast<size_t>(d)] = static_cast<float>(i - d / 2) * 100.0f;
+          some[at + static_cast<size_t>(2 * d)] = static_cast<float>(i - d / 2) * 0x1p-11f;
+          some[at + static_cast<size_t>(3 * d)] = i % 2 == 0 ? 0.0f : -0.0f;
+        }
+        const auto stored = [&](Ops& o) {
+          const KvPages pages{16, {{0}}};
+          const size_t bytes = 16 * static_cast<size_t>(d);
+          const auto codes = o.allocate(2 * bytes);
+          const auto scales = o.allocate(2 * 16 * sizeof(float));
+          auto* first = static_cast<std::byte*>(codes->data());
+          KvLayer layer{LayerKind::kFull, dtype, 1, d, 16, first, first + bytes};
+          if (dtype == Dtype::kI8) {
+            layer.key_scales = static_cast<float*>(scales->data());
+            layer.value_scales = layer.key_scales + 16;
+          } else {
+            layer.value_scale = 0.7f;
+          }
+          Step step;
+          for (int32_t r = 0; r < kRows; ++r) add_row(step, 0, r, 0);
+          step.pages = {&pages, &pages};
+          o.begin_step(step);
+          const DeviceMatrix x(o, kRows, d, some);
+          o.append_kv(step, x.view, x.view, layer);
+          o.end_step(step);
+          const size_t used = static_cast<size_t>(kRows * d);
+          std::vector<std::byte> all(2 * used + 2 * kRows * sizeof(float));
+          o.copy_to_host(all.data(), first, used);
+          o.copy_to_host(all.data() + used, first + bytes, used);
+          if (dtype == Dtype::kI8) {
+            const size_t of_scales = kRows * sizeof(float);
+            o.copy_to_host(all.data() + 2 * used, layer.key_scales, of_scales);
+            o.copy_to_host(all.data() + 2 * used + of_scales, layer.value_scales, of_scales);
+          }
+          return all;
+        };
+        const auto reference = make_reference_ops();
+        CHECK(stored(ops) == stored(*reference));
+      }
+    }
+  });
+}
+
 TEST_CASE("attention of a ragged batch keeps sequences apart") {
   on_each_backend([](Ops& ops) {
     const Scene scene{{2, 4, 32, 16}, {5, 700, 33, 64, 1200}, {1, 1, 20, 4, 1}, 0, Dtype::kBf16};

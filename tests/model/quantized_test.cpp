@@ -1,35 +1,16 @@
 // Checkpoints that our own converter writes, end to end: the CPU backend on the stored codes
 // against the reference on the dequantised weights (ruling 13).
 #include <doctest/doctest.h>
-#include <unistd.h>
 
 #include <cstring>
 
 #include "kernels/reference/reference_ops.h"
-#include "lib/quant/quantize_checkpoint.h"
+#include "tests/support/converted_checkpoint.h"
 #include "tests/support/decoder_fixture.h"
 #include "tests/support/tensor_compare.h"
 
 namespace gemma4 {
 namespace {
-
-class ConvertedCheckpoint {
- public:
-  ConvertedCheckpoint(const std::string& golden, QuantizeScheme scheme, int64_t group_size)
-      : directory_(std::filesystem::temp_directory_path() /
-                   ("gemma4-" + std::to_string(getpid()) + "-" + golden)) {
-    QuantizeOptions options;
-    options.scheme = scheme;
-    options.group_size = group_size;
-    options.force = true;
-    quantize_checkpoint(golden_dir(golden), directory_, options, {});
-  }
-  ~ConvertedCheckpoint() { std::filesystem::remove_all(directory_); }
-  const std::filesystem::path& directory() const { return directory_; }
-
- private:
-  std::filesystem::path directory_;
-};
 
 // rms(a - b) / rms(b) over all values of two weights.
 double relative_error(const Weight& a, const Weight& b) {

@@ -29,8 +29,8 @@ MachineLimits made_up_limits() {
 }
 
 std::optional<BenchCell> run(Engine& engine, const BenchCellSpec& spec,
-                             const BenchHooks& hooks = {}) {
-  return run_bench_cell(engine, made_up_limits(), spec, {1, 2, TimedFormat::kBf16}, hooks);
+                             const BenchHooks& hooks = {}, bool drafts = false) {
+  return run_bench_cell(engine, made_up_limits(), spec, {1, 2, drafts, TimedFormat::kBf16}, hooks);
 }
 
 }  // namespace
@@ -91,6 +91,49 @@ TEST_CASE("a cell has one TTFT a request, and a gap for every token but the firs
     CHECK(cell->prefill_tokens_per_second.values[run] * last_first_ms * 1e-3 ==
           doctest::Approx(27.0));
   }
+}
+
+TEST_CASE("with drafts a cell tells what was accepted, and what that saves") {
+  EngineOptions options;
+  options.directory = golden_dir("mtp-e") / "target";
+  options.device = "cpu";
+  options.context = 120;
+  options.max_sequences = 2;
+  options.draft = {DraftOptions::Kind::kModel, golden_dir("mtp-e") / "assistant", 3};
+  const auto engine = Engine::load(options);
+  for (const int64_t depth : {0, 40}) {
+    CAPTURE(depth);
+    const auto cell = run(*engine, {parse_workload("9/60"), 2, depth}, {}, true);
+    REQUIRE(cell.has_value());
+    REQUIRE(cell->accepted_length.values.size() == 2);
+    REQUIRE(cell->acceptance_by_position.size() == 3);
+    CHECK(cell->speed_up.values.size() == 2);
+    CHECK(*cell->speed_up.median > 0.0);
+    double reached = 1.0;  // rounds that draft less, at an answer's end, draft the first ones
+    for (const Measured& share : cell->acceptance_by_position) {
+      REQUIRE(share.values.size() == 2);
+      CHECK(*share.mean <= reached);
+      CHECK(*share.mean >= 0.0);
+      reached = *share.mean;
+    }
+    const double first = cell->acceptance_by_position[0].values[0];
+    CHECK(cell->accepted_length.values[0] >= 1.0 + first - 1e-9);
+    CHECK(cell->accepted_length.values[0] <= 1.0 + 3.0 * first + 1e-9);
+    CHECK(cell->ttft_ms.values.size() == 4);  // runs without drafts are no values of their own
+  }
+  engine->enable_drafts(false);
+  const auto plain = run(*engine, {parse_workload("9/20"), 2, 0});
+  REQUIRE(plain.has_value());
+  CHECK(plain->accepted_length.values.empty());
+  CHECK(plain->acceptance_by_position.empty());
+  CHECK_FALSE(plain->speed_up.median.has_value());
+}
+
+TEST_CASE("shares count what nothing came of") {
+  const Measured share =
+      measured_rate(std::vector<double>{0.0, 3.0}, std::vector<double>{1.0, 4.0});
+  CHECK(share.values == std::vector<double>{0.0, 0.75});
+  CHECK(*share.mean == doctest::Approx(0.6));
 }
 
 TEST_CASE("an answer of one token has no decode rate") {

@@ -81,6 +81,7 @@ class ListeningEngine : public Engine {
   std::string_view device() const override { return "test"; }
   int64_t context() const override { return 4096; }
   double load_ms() const override { return 0.0; }
+  void enable_drafts(bool) override {}
   std::unique_ptr<Session> open_session() override { return nullptr; }
   int64_t encoded_media() const override { return 0; }
   uint64_t weight_bytes_per_token() const override { return 0; }
