@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lib/base/error.h"
+#include "lib/base/memory_nodes.h"
 
 namespace gemma4 {
 namespace {
@@ -19,7 +20,9 @@ class HostBuffer : public Buffer {
       throw Error(ErrorKind::kResource, "not enough memory",
                   std::to_string(bytes >> 20) + " MiB wanted");
     }
-    if (bytes_ >= (size_t{4} << 20)) madvise(data_, bytes_, MADV_HUGEPAGE);
+    if (bytes_ < (size_t{4} << 20)) return;
+    madvise(data_, bytes_, MADV_HUGEPAGE);
+    spread_over_nodes(data_, bytes_);
   }
   ~HostBuffer() override { munmap(data_, bytes_); }
   HostBuffer(const HostBuffer&) = delete;

@@ -5,7 +5,9 @@
 // its activation type (float32 on the reference and the CPU backend). Operations are in order:
 // one sees the results of those before it. Unless said otherwise an output may not overlap an
 // input. Formulas: spec text-decoder.md, section 2 (upstream: huggingface/transformers
-// models/gemma4/modeling_gemma4.py). All of them compute in float32, dot products included.
+// models/gemma4/modeling_gemma4.py). Sums are float32, and so are operands, except where a backend
+// says that it rounds what meets coded or bf16 weights (RULINGS 1, 2); exact
+// activations forbid that.
 #pragma once
 
 #include <cstddef>
