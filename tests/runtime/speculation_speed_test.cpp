@@ -1,12 +1,13 @@
 // What drafts save on a model of E2B's shape with random weights, when 70 % of them are right.
-// In processor time of one thread, so that other work on the machine counts little. Gigabytes of
-// memory: runs only with GEMMA4_MEASURE set.
+// On all cores, medians of alternating runs; wants a quiet machine and gigabytes of memory, so it
+// runs only with GEMMA4_MEASURE set.
 #include <doctest/doctest.h>
-#include <time.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <vector>
 
 #include "lib/base/parallel.h"
 #include "lib/model/random_tensors.h"
@@ -16,10 +17,15 @@ namespace gemma4 {
 
 namespace {
 
-double processor_ms() {
-  timespec now;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6;
+double now_ms() {
+  return std::chrono::duration<double, std::milli>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
 }
 
 }  // namespace
@@ -29,7 +35,7 @@ TEST_CASE("drafts that are right 70 % of the time save 85 % of what their accept
     MESSAGE("SKIPPED: needs GEMMA4_MEASURE=1");
     return;
   }
-  set_num_threads(1);
+  set_num_threads(physical_cores());
   const auto ops = make_backend("cpu", {});
   const ModelConfig config = parse_model_config(
       read_json_file(source_dir() / "share/models/e2b.json", ErrorKind::kModel), Json::object());
@@ -46,7 +52,7 @@ TEST_CASE("drafts that are right 70 % of the time save 85 % of what their accept
     return std::nullopt;
   };
   callbacks.on_token = [&](size_t, TokenId) {
-    last_ms = processor_ms();
+    last_ms = now_ms();
     if (steps == 0) first_ms = last_ms;
   };
   const auto run = [&](Speculation* speculation) {
@@ -58,21 +64,25 @@ TEST_CASE("drafts that are right 70 % of the time save 85 % of what their accept
         .at(0);
   };
   const GenerationResult plain = run(nullptr);
-  const double plain_ms = last_ms - first_ms;
+  const std::vector<ScriptedDraft::Script> script = {{request[0].prompt, plain.token_ids}};
   double best_share = 0.0;
   for (const int64_t k : {3, 4}) {
-    const std::vector<ScriptedDraft::Script> script = {{request[0].prompt, plain.token_ids}};
-    Speculation drafts = speculate(std::make_unique<ScriptedDraft>(script, 0.7), k);
-    const GenerationResult drafted = run(&drafts);
-    const double allowed =
-        static_cast<double>(drafted.completion_tokens - 1) / static_cast<double>(steps);
-    const double speed_up = plain_ms / (last_ms - first_ms);
-    CHECK(drafted.token_ids == plain.token_ids);
-    std::printf("drafts %d: %.1f ms a token without, speed-up %.2f of %.2f allowed: %.0f %%\n",
-                static_cast<int>(k), plain_ms / 30.0, speed_up, allowed,
-                100.0 * speed_up / allowed);
+    std::vector<double> speed_ups;
+    double allowed = 0.0;
+    for (int repetition = 0; repetition < 5; ++repetition) {
+      run(nullptr);
+      const double plain_ms = last_ms - first_ms;
+      Speculation drafts = speculate(std::make_unique<ScriptedDraft>(script, 0.7), k);
+      const GenerationResult drafted = run(&drafts);
+      CHECK(drafted.token_ids == plain.token_ids);
+      allowed = static_cast<double>(drafted.completion_tokens - 1) / static_cast<double>(steps);
+      speed_ups.push_back(plain_ms / (last_ms - first_ms));
+    }
+    const double share = median(speed_ups) / allowed;
+    std::printf("drafts %d: speed-up %.2f of %.2f allowed: %.0f %%\n", static_cast<int>(k),
+                median(speed_ups), allowed, 100.0 * share);
     std::fflush(stdout);
-    best_share = std::max(best_share, speed_up / allowed);
+    best_share = std::max(best_share, share);
   }
   CHECK(best_share >= 0.85);
 }
