@@ -54,9 +54,10 @@ MemoryPlan memory_on(const EngineOptions& options, std::string_view device, int6
       config.text, options.kv_cache_dtype, positions * options.max_sequences, options.max_sequences,
       step_rows(config, chunk, options.max_sequences).one_sequence);
   MemoryPlan plan;
-  plan.weights = options.dummy_preset.empty() ? converted_bytes(Checkpoint::open(options.directory),
-                                                                config.text, options.weights)
-                                              : random_weight_bytes(config, options.weights);
+  plan.weights = options.dummy_preset.empty()
+                     ? converted_bytes(Checkpoint::open(options.directory), config.text,
+                                       options.weights, device.starts_with("cuda"))
+                     : random_weight_bytes(config, options.weights);
   plan.kv_full = kv.full;
   plan.kv_ring = kv.ring;
   const int64_t rows = std::max(std::min(chunk, positions), block);

@@ -154,10 +154,11 @@ double prefill_operations(const TextConfig& config, int64_t depth, int64_t token
 }
 
 uint64_t converted_bytes(const Checkpoint& checkpoint, const TextConfig& config,
-                         const WeightChoice& choice) {
+                         const WeightChoice& choice, bool copied) {
   double bytes = 0.0;
   bool own_head = false;
   for (const std::string& name : checkpoint.names()) {
+    if (!copied && name.find(".embed_tokens_per_layer.") != std::string::npos) continue;
     const bool head = name.starts_with("lm_head.");
     own_head = own_head || head;
     bytes += converted_tensor_bytes(checkpoint, name, head ? choice.lm_head : choice.linears);

@@ -33,9 +33,10 @@ std::vector<LinearOp> linear_ops(const TextConfig& config);
 double prefill_operations(const TextConfig& config, int64_t depth, int64_t tokens);
 
 /// Bytes of a checkpoint's tensors after conversion: the decoder's matrices in the chosen formats,
-/// where convert_weight changes them, and all the rest as stored.
+/// where convert_weight changes them, and all the rest as stored. The lookup table per layer counts
+/// only where it is copied: mapped, it stays in the file, and a token reads one row of it.
 uint64_t converted_bytes(const Checkpoint& checkpoint, const TextConfig& config,
-                         const WeightChoice& choice);
+                         const WeightChoice& choice, bool copied);
 
 /// Bytes that a model of random bf16 weights (RandomTensors) takes after conversion. Its lookup
 /// table per layer stays untouched.

@@ -215,7 +215,8 @@ TEST_CASE("the memory plan counts the weights as they will be after conversion")
   for (const std::string golden : {"text-e", "text-31b", "text-moe"}) {
     CAPTURE(golden);
     const Checkpoint checkpoint = Checkpoint::open(golden_dir(golden));
-    const auto stored = static_cast<double>(checkpoint.total_bytes());
+    auto stored = static_cast<double>(checkpoint.total_bytes());
+    if (golden == "text-e") stored -= 2.0 * 512 * 160;  // its table per layer stays in the file
     CHECK(planned(golden, {}) == stored);
     // What all linears take now: bf16 or float32, experts included. Some checkpoints carry a few
     // that no layer uses.
