@@ -26,9 +26,9 @@ import architecture
 import conversations
 import media_tasks
 import speech
-from decoder import (PAD, SOFT, Example, collate, encode_pictures, encode_speech, restore,
+from decoder import (PAD, Example, embedded, encode_pictures, encode_speech, restore,
                      text_batch)
-from model import Gemma4, gelu, rms, rotate
+from model import Gemma4, feed_forward, rms, rotate
 from tokenizer import Tokenizer
 from towers import Log, optimizer, schedule, update
 
@@ -95,11 +95,7 @@ class Assistant(nn.Module):
             out = F.linear(out.reshape(batch, rows, -1),
                            self.weight(name + "self_attn.o_proj.weight"))
             x = x + rms(out, self.weight(name + "post_attention_layernorm.weight"))
-            b = rms(x, self.weight(name + "pre_feedforward_layernorm.weight"))
-            m = gelu(F.linear(b, self.weight(name + "mlp.gate_proj.weight")))
-            m = m * F.linear(b, self.weight(name + "mlp.up_proj.weight"))
-            m = F.linear(m, self.weight(name + "mlp.down_proj.weight"))
-            x = x + rms(m, self.weight(name + "post_feedforward_layernorm.weight"))
+            x = feed_forward(self.weight, name, x)
             x = x * self.weight(name + "layer_scalar")
         y = rms(x, self.weight("model.norm.weight"))
         return (F.linear(y, self.weight("model.embed_tokens.weight")),
@@ -112,13 +108,7 @@ def listen(target, examples, modality=None):
     by kind of layer, their rotary tables and masks, and for each place in a draft the tokens that
     go in and those to be learned, [B,K] each.
     """
-    ids, wanted, tokens = collate(examples)
-    places = (ids == SOFT[0]) | (ids == SOFT[1])
-    ids = ids.masked_fill(places, PAD)
-    x = target.embed(ids)
-    if modality:
-        rows = target.soft_tokens(torch.cat([e.media for e in examples]), modality)
-        x = x.masked_scatter(places[..., None], rows)
+    ids, x, wanted, tokens = embedded(target, examples, modality)
     cache = {}
     hidden = target.decode(ids, x, cache, wanted=wanted)
     likeliest = target.logits(hidden).argmax(-1).masked_fill(tokens == NOTHING, NOTHING)

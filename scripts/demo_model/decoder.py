@@ -53,8 +53,8 @@ def collate(examples):
     return ids, wanted, targets
 
 
-def answers(model, examples, modality=None):
-    """Scores at the wanted positions, and the targets."""
+def embedded(model, examples, modality=None):
+    """collate(), with the rows [B,T,H] that enter the decoder: embeddings, and media in place."""
     ids, wanted, targets = collate(examples)
     places = (ids == SOFT[0]) | (ids == SOFT[1])
     ids = ids.masked_fill(places, PAD)
@@ -62,6 +62,12 @@ def answers(model, examples, modality=None):
     if modality:
         rows = model.soft_tokens(torch.cat([e.media for e in examples]), modality)
         x = x.masked_scatter(places[..., None], rows)
+    return ids, x, wanted, targets
+
+
+def answers(model, examples, modality=None):
+    """Scores at the wanted positions, and the targets."""
+    ids, x, wanted, targets = embedded(model, examples, modality)
     hidden = model.decode(ids, x, wanted=wanted)
     return model.logits(hidden), targets
 

@@ -52,7 +52,8 @@ def picture_question(shapes, r):
 
 
 def with_media(media, prompt, answer, r):
-    """The conversation; `media` is the placeholder's spelling, rarely after the text."""
+    """The conversation. `media` is the picture or the sound as the template writes it; it mostly
+    comes before the text."""
     content = prompt + media if r.random() < 0.1 else media + prompt
     return rendered(talk("", content, answer))
 

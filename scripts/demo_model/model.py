@@ -52,6 +52,15 @@ def rotate(x, cos, sin):
     return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)
 
 
+def feed_forward(weight, name, x):
+    """x after the gated MLP of the layer `name`; `weight` gives a weight by its name."""
+    b = rms(x, weight(name + "pre_feedforward_layernorm.weight"))
+    m = gelu(F.linear(b, weight(name + "mlp.gate_proj.weight")))
+    m = m * F.linear(b, weight(name + "mlp.up_proj.weight"))
+    m = F.linear(m, weight(name + "mlp.down_proj.weight"))
+    return x + rms(m, weight(name + "post_feedforward_layernorm.weight"))
+
+
 class Gemma4(nn.Module):
     """`config` is config.json. Towers that it does not name are absent."""
 
@@ -308,11 +317,7 @@ class Gemma4(nn.Module):
             out = F.linear(out, self.weight(name + "self_attn.o_proj.weight"))
             x = x + rms(out, self.weight(name + "post_attention_layernorm.weight"))
 
-            b = rms(x, self.weight(name + "pre_feedforward_layernorm.weight"))
-            m = gelu(F.linear(b, self.weight(name + "mlp.gate_proj.weight")))
-            m = m * F.linear(b, self.weight(name + "mlp.up_proj.weight"))
-            m = F.linear(m, self.weight(name + "mlp.down_proj.weight"))
-            x = x + rms(m, self.weight(name + "post_feedforward_layernorm.weight"))
+            x = feed_forward(self.weight, name, x)
 
             g = gelu(F.linear(x, self.weight(name + "per_layer_input_gate.weight")))
             g = F.linear(g * per_layer[:, :, index],
